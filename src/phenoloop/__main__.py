@@ -1,0 +1,5 @@
+"""``python -m phenoloop``."""
+
+from phenoloop.cli import main
+
+main()

@@ -1,0 +1,107 @@
+"""Every error the user can meet, and the exit code each one ends in.
+
+An error is one paragraph: what happened, where, and the way out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class PhenoloopError(Exception):
+    """Base of all errors that are told without a traceback.
+
+    Attributes
+    ----------
+    exit_code : int
+        Exit status of the command line: 1 the run failed, 2 protocol or usage, 3 hardware.
+    """
+
+    exit_code = 1
+
+
+class UsageError(PhenoloopError):
+    """A path, option or argument that cannot be used; no device was touched."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a file.
+
+    Attributes
+    ----------
+    message : str
+        What is wrong and the way out, one or two sentences.
+    file : str
+        Path as the user gave it.
+    line, column : int or None
+        One-based position, or None when the problem is not at a place.
+    where : str
+        Dotted path of the key, e.g. ``policy.explore``.
+    source : str
+        The offending line of the file, for the caret.
+    """
+
+    message: str
+    file: str = ""
+    line: int | None = None
+    column: int | None = None
+    where: str = ""
+    source: str = ""
+
+    def __str__(self) -> str:
+        place = self.file
+        if self.line is not None:
+            place += f":{self.line}"
+            if self.column is not None:
+                place += f":{self.column}"
+        head = ": ".join(part for part in (place, self.where, self.message) if part)
+        if self.line is None or not self.source:
+            return head
+        gutter = f"{self.line:>6} | "
+        caret = " " * (len(gutter) - 2) + "| " + " " * ((self.column or 1) - 1) + "^"
+        return f"{head}\n{gutter}{self.source.rstrip()}\n{caret}"
+
+
+class ProtocolError(PhenoloopError):
+    """A protocol, plate map or microscope file that cannot be run as written.
+
+    Parameters
+    ----------
+    *problems : Problem
+        All that was found; at least one.
+    """
+
+    exit_code = 2
+
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class HardwareError(PhenoloopError):
+    """The microscope cannot be used; nothing was imaged."""
+
+    exit_code = 3
+
+
+class FrameError(PhenoloopError):
+    """One frame could not be taken at the state that was asked for, after all retries."""
+
+
+class JournalError(PhenoloopError):
+    """A journal that cannot be trusted; the message names the line."""
+
+
+class StorageError(PhenoloopError):
+    """The disk refused data; acquisition stops rather than expose what cannot be kept."""
+
+
+class AnalysisError(PhenoloopError):
+    """One field could not be analysed; becomes a `MeasurementFailed` with this text as its reason."""
+
+
+class PluginError(UsageError):
+    """A plug-in that is unknown or cannot be loaded."""

@@ -1,0 +1,232 @@
+"""The doors of the loop: what an adapter must offer, one small protocol each. An adapter's author reads this page."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phenoloop.model import (
+    Acquire,
+    Answer,
+    Context,
+    FieldReadout,
+    FrameAddress,
+    MicroscopeFailed,
+    Proposal,
+    Stop,
+    StoredFrame,
+    Visit,
+    VisitEnded,
+    VisitResult,
+)
+
+Image = NDArray[Any]
+"""A frame: 2-D, ``(y, x)``, unsigned integers as the camera gives them."""
+Labels = NDArray[np.int32]
+"""A segmentation: 2-D, 0 is background, object ``k`` has the value ``k``, values dense from 1."""
+
+
+class Policy(Protocol):
+    """Chooses what is imaged next. `ask` changes nothing; all state comes from `tell`."""
+
+    def ask(self, k: int, context: Context) -> Sequence[Proposal] | Stop:
+        """Propose up to `k` visits, or stop. An empty list: nothing is worth doing before the next result."""
+        ...
+
+    def tell(self, visit: Visit, result: VisitResult) -> None:
+        """Take in what became of a visit, exactly once, in the order of the visits' numbers."""
+        ...
+
+    def report(self) -> Mapping[str, Any]:
+        """Return what it believes now, JSON-ready, for people."""
+        ...
+
+
+class Question(Protocol):
+    """What the report may claim, by the same code whoever chose the images."""
+
+    def answer(self, fields: Sequence[FieldReadout]) -> Answer:
+        """Answer from all accepted fields, in the order in which they were told."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segmentation:
+    """Labels of one image, and what the segmenter thinks of each object.
+
+    Attributes
+    ----------
+    labels : ndarray of int32, shape (y, x)
+        0 is background; objects are dense from 1.
+    scores : ndarray of float, shape (n,), or None
+        Confidence of object ``i + 1`` in 0..1, where the method offers one.
+    """
+
+    labels: Labels
+    scores: NDArray[np.float64] | None = None
+
+
+class Segmenter(Protocol):
+    """Finds objects in one image."""
+
+    def segment(self, image: Image) -> Segmentation:
+        """Return the objects of a 2-D image of any unsigned integer or float dtype."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """All that the analysis says of one field.
+
+    Attributes
+    ----------
+    status : str
+        ``"ok"`` or ``"qc_fail"``.
+    readouts, quality : mapping of str to float or None
+        None is unknown.
+    reason : str
+        Why it was rejected, empty for ``ok``.
+    labels : mapping of str to ndarray of int32
+        By name of the segmentation or of the spots.
+    objects : mapping of str to ndarray, each of shape (n,)
+        Feature table; ``label`` is its key, other columns are ``<channel or spots>.<feature>`` or a bare shape feature.
+    timing_ms : mapping of str to float
+        ``segment`` and ``measure``.
+    """
+
+    status: str
+    readouts: Mapping[str, float | None]
+    quality: Mapping[str, float | None]
+    reason: str = ""
+    labels: Mapping[str, Labels] = dataclasses.field(default_factory=dict)
+    objects: Mapping[str, NDArray[Any]] = dataclasses.field(default_factory=dict)
+    timing_ms: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+class FrameSink(Protocol):
+    """Where the microscope delivers. Its methods may block (that slows the microscope) and must not raise."""
+
+    def frame(self, frame: StoredFrame, pixels: Image) -> None:
+        """Take one frame; it becomes durable before its `VisitEnded` is journalled."""
+        ...
+
+    def ended(self, visit: VisitEnded) -> None:
+        """Take the end of a visit; all its frames were delivered before."""
+        ...
+
+    def failed(self, failure: MicroscopeFailed) -> None:
+        """Take the news that the microscope can no longer be used."""
+        ...
+
+
+class Microscope(Protocol):
+    """Takes the frames of a visit, or says why it could not. All calls but `open` and `close` return at once."""
+
+    def open(self, sink: FrameSink) -> Mapping[str, Any]:
+        """Prepare the hardware and start to wait for visits; return a description for ``resolved.json``.
+
+        Raises
+        ------
+        HardwareError
+            If it cannot be used as the plan asks.
+        """
+        ...
+
+    def acquire(self, command: Acquire) -> None:
+        """Queue a visit; it will end in exactly one ``sink.ended``."""
+        ...
+
+    def pause(self) -> None:
+        """Hold before the next frame."""
+        ...
+
+    def resume(self) -> None:
+        """Go on."""
+        ...
+
+    def stop(self) -> None:
+        """Take no further frame; every queued visit ends with its frames missing, reason ``"stopped"``."""
+        ...
+
+    def now_s(self) -> float:
+        """Return the run clock."""
+        ...
+
+    def close(self) -> None:
+        """Put the hardware in its safe state and let it go. Called once, also after a failure."""
+        ...
+
+
+class Specimen(Protocol):
+    """What the virtual camera sees: a pure function of where, when and how."""
+
+    def shape(self) -> tuple[int, int]:
+        """Return (height, width) of a frame in pixels."""
+        ...
+
+    def bit_depth(self) -> int:
+        """Return 8 or 16."""
+        ...
+
+    def render(self, view: View) -> Image:
+        """Return the picture of a view."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One look of the virtual camera.
+
+    Attributes
+    ----------
+    address : FrameAddress or None
+        Which frame is being taken; its noise is keyed by this. None for a look that is no frame (autofocus, doctor).
+    x_um, y_um : float
+        Stage position.
+    z_um : float
+        Focus position.
+    config : str
+        Preset of the channel group that is in the light path.
+    channel : str
+        The protocol's name for it, empty where unknown.
+    exposure_ms : float
+        Exposure.
+    pixel_size_um : float
+        Size of a pixel in the sample.
+    at_s : float
+        Run clock.
+    salt : int
+        Counts looks that are no frame, so that each has noise of its own.
+    """
+
+    address: FrameAddress | None
+    x_um: float
+    y_um: float
+    z_um: float
+    config: str
+    channel: str
+    exposure_ms: float
+    pixel_size_um: float
+    at_s: float
+    salt: int = 0
+
+
+class ImageStore(Protocol):
+    """Keeps frames and labels. `write` may return before the data is durable; `settle` waits."""
+
+    def write(self, frame: StoredFrame, pixels: Image) -> None:
+        """Begin to write one frame into the slot of its address."""
+        ...
+
+    def settle(self, visit: int) -> Sequence[tuple[FrameAddress, str]]:
+        """Wait until every frame of a visit is durable; return the frames that could not be kept, with reasons."""
+        ...
+
+    def close(self) -> None:
+        """Finish: pad, write tables, close."""
+        ...
