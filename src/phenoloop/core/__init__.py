@@ -1,0 +1,19 @@
+"""The decision core: inputs in, commands out. No I/O, no clock, no threads; the same inputs give the same commands."""
+
+from phenoloop.core.deciding import Decider, NamedPolicy
+from phenoloop.core.machine import Machine
+from phenoloop.core.phases import TRANSITIONS, IllegalInput, Phase
+from phenoloop.core.replay import Difference, Folded, first_difference, fold
+
+__all__ = [
+    "TRANSITIONS",
+    "Decider",
+    "Difference",
+    "Folded",
+    "IllegalInput",
+    "Machine",
+    "NamedPolicy",
+    "Phase",
+    "first_difference",
+    "fold",
+]

@@ -1,0 +1,96 @@
+"""What was spent and where we have been: frames, light, disk, and how often each field was given under each profile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from phenoloop.model import FieldVisit, Plan, ProfilePlan, Visit, VisitEnded, WellPlan
+
+
+class Ledger:
+    """The account of a run. Money is reserved when a visit is dispatched and settled when it ends.
+
+    Parameters
+    ----------
+    plan : Plan
+        Budgets and places.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.frames = 0
+        """Frames planned so far."""
+        self.disk_bytes = 0
+        """Uncompressed bytes planned so far."""
+        self.light_s: dict[tuple[str, str], float] = {}
+        """Seconds of exposure by (well, field): given, or reserved for a visit that has not ended."""
+        self._given: dict[tuple[str, str, str], int] = {}
+        self._images: dict[tuple[str, str, str], int] = {}
+        self._images_in_well: dict[tuple[str, str], int] = {}
+        self._used: dict[tuple[str, str], int] = {}
+
+    def left_in(self, well: WellPlan, profile: str = "main") -> int:
+        """Return how many fields of a well were never given under a profile."""
+        return len(well.fields) - self._used.get((profile, well.name), 0)
+
+    def fields_left(self) -> Mapping[str, int]:
+        """Return, for every selected well, its fields that were never given under ``main``."""
+        return {well.name: self.left_in(well) for well in self._plan.wells}
+
+    def was_given(self, profile: str, well: str, field: str) -> bool:
+        """Return whether a field was given before, failed visits included."""
+        return (profile, well, field) in self._given
+
+    def next_fields(self, well: WellPlan, profile: str, count: int) -> tuple[str, ...]:
+        """Return the names of up to `count` fields never given before, in the well's order of choice."""
+        fresh = (well.fields[i].name for i in well.choice)
+        unused = [name for name in fresh if not self.was_given(profile, well.name, name)]
+        return tuple(unused[:count])
+
+    def light_of_field(self, profile: ProfilePlan, well: str) -> float:
+        """Return the seconds of exposure that one visit gives to one field, autofocus planes included."""
+        exposures = sum(channel.exposure_in(well) for channel in profile.channels) * profile.planes
+        if (focus := profile.autofocus) is not None:
+            channel = next(channel for channel in profile.channels if channel.name == focus.channel)
+            exposures += channel.exposure_in(well) * (round(focus.range_um / focus.step_um) + 1)
+        return exposures / 1000
+
+    def dispatch(
+        self, number: int, decision: int, well: WellPlan, profile: ProfilePlan, names: tuple[str, ...]
+    ) -> Visit:
+        """Reserve a visit's frames, light and array slots, and give it its addresses."""
+        places = []
+        for name in names:
+            key = (profile.name, well.name, name)
+            if key not in self._images:
+                folder = (profile.name, well.name)
+                self._images[key] = self._images_in_well.get(folder, 0)
+                self._images_in_well[folder] = self._images[key] + 1
+                self._used[folder] = self._used.get(folder, 0) + 1
+            t = self._given.get(key, 0)
+            self._given[key] = t + 1
+            places.append(FieldVisit(field=name, t=t, image=self._images[key]))
+            self._add_light(well.name, name, self.light_of_field(profile, well.name))
+        frames = len(names) * profile.frames_per_field
+        self.frames += frames
+        self.disk_bytes += frames * self._plan.frame_bytes
+        return Visit(
+            number=number,
+            decision=decision,
+            well=well.name,
+            profile=profile.name,
+            fields=tuple(places),
+            channels=tuple(channel.name for channel in profile.channels),
+            planes=profile.planes,
+        )
+
+    def settle(self, visit: Visit, ended: VisitEnded) -> None:
+        """Replace the light that was reserved for a visit by the light it really gave."""
+        profile = self._plan.profiles[visit.profile]
+        for place in visit.fields:
+            reserved = self.light_of_field(profile, visit.well)
+            self._add_light(visit.well, place.field, ended.light_s.get(place.field, 0.0) - reserved)
+
+    def _add_light(self, well: str, field: str, seconds: float) -> None:
+        key = (well, field)
+        self.light_s[key] = self.light_s.get(key, 0.0) + seconds
