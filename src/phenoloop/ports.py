@@ -227,6 +227,22 @@ class ImageStore(Protocol):
         """Wait until every frame of a visit is durable; return the frames that could not be kept, with reasons."""
         ...
 
+    def ensure_field(self, address: FrameAddress) -> None:
+        """Create the image of a field although this frame is missing, so that image numbers have no gaps."""
+        ...
+
+    def write_labels(self, name: str, address: FrameAddress, labels: Labels) -> None:
+        """Keep the labels of the field and visit of an address; derived data, callable from any thread."""
+        ...
+
+    def read(self, address: FrameAddress) -> Image | None:
+        """Return a stored frame, or None where the slot was never written."""
+        ...
+
+    def count_stored(self) -> int:
+        """Return how many frames are on the disk, counted there."""
+        ...
+
     def close(self) -> None:
-        """Finish: pad, write tables, close."""
+        """Finish: pad, close."""
         ...

@@ -169,6 +169,13 @@ class Machine:
         measures = [measure for state in self._visits.values() for measure in state.measure(self.at_s)]
         return [*measures, *self._go_on()]
 
+    def _too_slow(self, happened: Input) -> list[Message]:
+        assert isinstance(happened, PolicyTooSlow)
+        if (named := self.decider.current) is not None:
+            sentence = f"policy {named.kind!r} took more than {happened.limit_s:g} s for decision {happened.decision}"
+            self.decider.distrust(named, sentence)
+        return []
+
     def _leave(self, phase: Phase, exit: str, reason: str) -> None:
         self.phase = phase
         self.exit = (exit, reason)

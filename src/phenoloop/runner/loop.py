@@ -1,0 +1,260 @@
+"""The imperative shell: one queue, one decision thread; inputs into the journal and the machine, then commands out.
+
+Nothing here decides. What the machine answers is journalled and, before the first exposure of a batch, synced; only
+then is it carried out.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from phenoloop.core import Machine, Phase
+from phenoloop.model import (
+    Acquire,
+    Decided,
+    Finish,
+    Input,
+    Measure,
+    Measured,
+    MeasurementFailed,
+    Message,
+    Paused,
+    PolicyTooSlow,
+    Resumed,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+    StopRequested,
+    VisitEnded,
+)
+from phenoloop.ports import Microscope
+from phenoloop.runner.analyst import Analyst
+from phenoloop.runner.sequencing import Sequencer
+from phenoloop.runner.signals import SignalPump
+from phenoloop.runner.storekeeper import Storekeeper
+
+_LOG = logging.getLogger(__name__)
+
+POLICY_LIMIT_S = 30.0
+"""Wall seconds after which a decision counts as hung; so generous that a busy computer never meets it."""
+
+
+class JournalPort(Protocol):
+    """What the loop needs of a journal."""
+
+    def append(self, messages: Sequence[Message]) -> None:
+        """Add lines, in memory."""
+        ...
+
+    def sync(self) -> None:
+        """Make all lines durable: one write, one sync."""
+        ...
+
+
+class Loop:
+    """Runs a machine against a microscope and an analysis until it ends.
+
+    Parameters
+    ----------
+    machine : Machine
+        Fresh, or folded from a journal.
+    journal : JournalPort
+        Open for appending.
+    microscope : Microscope
+        Open, delivering to `storekeeper`.
+    sequencer : Sequencer
+        Order of the inputs.
+    pump : SignalPump
+        For those who watch.
+    read_field : callable
+        ``read_field(visit, field)`` gives the frames of a field from disk, for those that are no longer in memory.
+    close_data : callable
+        Called once everything is stored, before the run counts as ended.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        journal: JournalPort,
+        microscope: Microscope,
+        sequencer: Sequencer,
+        pump: SignalPump,
+        *,
+        read_field: Callable[[int, str], Mapping[str, NDArray[Any]]],
+        close_data: Callable[[], None],
+    ) -> None:
+        self.machine = machine
+        self._journal = journal
+        self._microscope = microscope
+        self._sequencer = sequencer
+        self._pump = pump
+        self._read_field = read_field
+        self._close_data = close_data
+        self._inbox: queue.SimpleQueue[Input | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._cut_short = False
+        self.storekeeper: Storekeeper
+        self.analyst: Analyst
+
+    def attach(self, storekeeper: Storekeeper, analyst: Analyst) -> None:
+        """Connect the two that post to this loop."""
+        self.storekeeper = storekeeper
+        self.analyst = analyst
+
+    # -- doors for other threads --------------------------------------------------------------------------------------
+
+    def post(self, happened: Input) -> None:
+        """Put an input into the queue; any thread."""
+        self._inbox.put(happened)
+
+    def pause(self) -> None:
+        """Hold before the next frame; any thread."""
+        self._microscope.pause()
+        self.post(Paused(at_s=self.machine.at_s))
+
+    def resume(self) -> None:
+        """Go on; any thread."""
+        self._microscope.resume()
+        self.post(Resumed(at_s=self.machine.at_s))
+
+    def stop(self, reason: str, *, exit: str = "stopped") -> None:
+        """End now with everything closed; any thread, more than once is once."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        self._microscope.stop()
+        self.post(StopRequested(at_s=self.machine.at_s, reason=reason, exit=exit))
+
+    # -- the decision thread ------------------------------------------------------------------------------------------
+
+    def run(self, first: Sequence[Input], owed: Sequence[Message] = ()) -> RunEnded:
+        """Run until the machine has ended.
+
+        Parameters
+        ----------
+        first : sequence of Input
+            Taken before anything else: `RunStarted`, or what a resumed run begins with.
+        owed : sequence of Message
+            Messages of the machine that are not in the journal yet.
+
+        Returns
+        -------
+        RunEnded
+            The last line of the journal.
+        """
+        self._write_and_do(list(owed))
+        for happened in first:
+            self._take(happened)
+        while self.machine.phase is not Phase.ENDED:
+            self._take(self._next())
+        ended = RunEnded(at_s=self.machine.at_s, exit=self.machine.exit[0], reason=self.machine.exit[1])
+        self._pump.post("finished", ended)
+        return ended
+
+    def _next(self) -> Input:
+        """Wait for the next input that may be told."""
+        while (happened := self._sequencer.pop()) is None:
+            deadline = self.analyst.next_deadline()
+            wait_s = None if deadline is None else max(0.0, deadline - time.perf_counter())
+            try:
+                arrived = self._inbox.get(timeout=wait_s)
+            except queue.Empty:
+                self.analyst.give_up_overdue()
+                continue
+            if arrived is not None:
+                self._sequencer.push(arrived)
+        return happened
+
+    def _take(self, happened: Input) -> None:
+        if not self._legal(happened):
+            return
+        begun = time.perf_counter()
+        messages = self.machine.handle(happened)
+        decide_ms = (time.perf_counter() - begun) * 1000
+        wall = dict(happened.wall)
+        wall["at"] = round(time.time(), 3)
+        asked = next((message for message in messages if isinstance(message, Decided)), None)
+        if asked is not None:
+            wall["decide"] = round(decide_ms, 3)
+        if isinstance(happened, Measured) and (delivered := self.storekeeper.delivered_at(happened.visit)):
+            wall["image_to_decision"] = round((time.perf_counter() - delivered) * 1000, 3)
+        # The machine is pure, so nothing has acted yet: the input is written before what follows from it is done.
+        happened = replace(happened, wall=wall)
+        self._journal.append([happened])
+        self._tell_watchers(happened)
+        self._write_and_do(messages)
+        if asked is not None and decide_ms > POLICY_LIMIT_S * 1000:
+            self.post(PolicyTooSlow(at_s=self.machine.at_s, decision=asked.decision, limit_s=POLICY_LIMIT_S))
+        if self.machine.phase is Phase.STOPPING and not self._cut_short:
+            self._cut_short = True
+            self._microscope.stop()
+            self.analyst.stop()
+
+    def _legal(self, happened: Input) -> bool:
+        """Drop what a person asked for twice, or too late: it is no fault and changes nothing."""
+        phase = self.machine.phase
+        if isinstance(happened, Paused):
+            return phase is Phase.RUNNING
+        if isinstance(happened, Resumed):
+            return phase is Phase.PAUSED
+        if isinstance(happened, StopRequested | PolicyTooSlow):
+            return phase not in (Phase.CLOSING, Phase.ENDED)
+        return True
+
+    def _write_and_do(self, messages: Sequence[Message]) -> None:
+        if not messages:
+            return
+        self._journal.append(messages)
+        if any(isinstance(message, Acquire | Finish) for message in messages):
+            self._journal.sync()
+        for message in messages:
+            self._sequencer.sent(message)
+            if isinstance(message, Acquire):
+                self._microscope.acquire(message)
+            elif isinstance(message, Measure):
+                self.measure(message)
+            elif isinstance(message, Finish):
+                self._finish(message)
+            elif isinstance(message, Decided):
+                self._pump.post("decided", message)
+
+    def measure(self, command: Measure) -> None:
+        """Carry out a `Measure`; a resumed run calls this for those that were under way."""
+        frames = self.storekeeper.take_pixels(command.visit, command.field)
+        self.analyst.submit(command, frames or self._read_field(command.visit, command.field))
+
+    def _finish(self, command: Finish) -> None:
+        self._microscope.close()
+        self.storekeeper.close()
+        self.analyst.close()
+        self._close_data()
+        ended = RunEnded(
+            at_s=command.at_s, exit=command.exit, reason=command.reason, wall={"at": round(time.time(), 3)}
+        )
+        self._journal.append([ended])
+        self._journal.sync()
+        self.machine.handle(ended)
+
+    def _tell_watchers(self, happened: Input) -> None:
+        if isinstance(happened, RunStarted | RunResumed):
+            self._pump.post("started", happened)
+        elif isinstance(happened, VisitEnded):
+            self._pump.post("visit_ended", happened)
+            for fault in happened.faults:
+                self._pump.post("fault", fault)
+            limits, ledger = self.machine.plan.limits, self.machine.ledger
+            self._pump.post(
+                "budget", {"frames": (ledger.frames, limits.frames), "duration_s": (happened.at_s, limits.duration_s)}
+            )
+        elif isinstance(happened, Measured | MeasurementFailed):
+            self._pump.post("measured", happened)
+        elif isinstance(happened, Paused | Resumed):
+            self._pump.post("pause_changed", isinstance(happened, Paused))
