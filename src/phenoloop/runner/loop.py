@@ -150,7 +150,12 @@ class Loop:
         RunEnded
             The last line of the journal.
         """
+        promised = {(message.visit, message.field) for message in owed if isinstance(message, Measure)}
+        under_way = [key for key in self.machine.outstanding_measures() if key not in promised]
         self._write_and_do(list(owed))
+        for visit, field in under_way:
+            # Journalled before the process died, and lost with it: done again from disk, under the same name.
+            self._do(Measure(at_s=self.machine.at_s, visit=visit, field=field))
         for happened in first:
             self._take(happened)
         while self.machine.phase is not Phase.ENDED:
@@ -216,20 +221,19 @@ class Loop:
         if any(isinstance(message, Acquire | Finish) for message in messages):
             self._journal.sync()
         for message in messages:
-            self._sequencer.sent(message)
-            if isinstance(message, Acquire):
-                self._microscope.acquire(message)
-            elif isinstance(message, Measure):
-                self.measure(message)
-            elif isinstance(message, Finish):
-                self._finish(message)
-            elif isinstance(message, Decided):
-                self._pump.post("decided", message)
+            self._do(message)
 
-    def measure(self, command: Measure) -> None:
-        """Carry out a `Measure`; a resumed run calls this for those that were under way."""
-        frames = self.storekeeper.take_pixels(command.visit, command.field)
-        self.analyst.submit(command, frames or self._read_field(command.visit, command.field))
+    def _do(self, message: Message) -> None:
+        self._sequencer.sent(message)
+        if isinstance(message, Acquire):
+            self._microscope.acquire(message)
+        elif isinstance(message, Measure):
+            frames = self.storekeeper.take_pixels(message.visit, message.field)
+            self.analyst.submit(message, frames or self._read_field(message.visit, message.field))
+        elif isinstance(message, Finish):
+            self._finish(message)
+        elif isinstance(message, Decided):
+            self._pump.post("decided", message)
 
     def _finish(self, command: Finish) -> None:
         self._microscope.close()

@@ -30,21 +30,18 @@ class Storekeeper:
 
     Parameters
     ----------
-    store : Callable
-        Returns the image store, given the profile and the first frame: shape and dtype are known only then.
+    store : ImageStore
+        Of the run.
     post : Callable
         Takes the inputs that follow.
     depth : int
         Frames that may wait; the next one makes the microscope wait.
     """
 
-    def __init__(
-        self, store: Callable[[str, Image], ImageStore], post: Callable[[Input], None], *, depth: int = 64
-    ) -> None:
-        self._store_for = store
+    def __init__(self, store: ImageStore, post: Callable[[Input], None], *, depth: int = 64) -> None:
+        self._store = store
         self._post = post
         self._queue: queue.Queue[Any] = queue.Queue(maxsize=depth)
-        self._stores: dict[str, ImageStore] = {}
         self._pixels: dict[tuple[int, str], dict[str, list[Image]]] = {}
         self._ready_at: dict[int, float] = {}
         self._lock = threading.Lock()
@@ -104,10 +101,7 @@ class Storekeeper:
         address = frame.address
         self._ready_at[address.visit] = time.perf_counter()
         try:
-            store = self._stores.get(address.profile)
-            if store is None:
-                store = self._stores[address.profile] = self._store_for(address.profile, pixels)
-            store.write(frame, pixels)
+            self._store.write(frame, pixels)
         except (PhenoloopError, OSError, ValueError) as error:
             self._failures.setdefault(address.visit, []).append((frame, str(error)))
             return
@@ -117,11 +111,9 @@ class Storekeeper:
     def _end(self, visit: VisitEnded) -> None:
         begun = time.perf_counter()
         refused = {frame.address: reason for frame, reason in self._failures.pop(visit.visit, [])}
-        for store in self._stores.values():
-            refused.update(store.settle(visit.visit))
+        refused.update(self._store.settle(visit.visit))
         for missing in visit.missing:
-            if (known := self._stores.get(missing.address.profile)) is not None:
-                known.ensure_field(missing.address)
+            self._store.ensure_field(missing.address)
         if refused:
             lost = tuple(
                 MissingFrame(address=frame.address, reason=f"not stored: {refused[frame.address]}", exposed=True)
