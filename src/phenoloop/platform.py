@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 WINDOWS = sys.platform == "win32"
 
@@ -66,3 +67,98 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
     replace_file(temporary, path)
     if durable:
         sync_folder(path.parent)
+
+
+class FileLock:
+    """A lock on a file, held by this process until `release` or its end, however it ends.
+
+    Parameters
+    ----------
+    path : Path
+        A file that holds nothing else; it stays there, because deleting it could free a lock of somebody else.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process (or another lock of this one) holds it.
+    OSError
+        If the file cannot be made, or its file system has no locks.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._stream = path.open("ab")
+        try:
+            _lock(self._stream.fileno())
+        except OSError:
+            self._stream.close()
+            raise
+
+    def release(self) -> None:
+        """Let it go; again does nothing."""
+        self._stream.close()
+
+
+def _lock(descriptor: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError as error:
+            raise BlockingIOError(error.errno, error.strerror) from error
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class RawKeys:
+    """Single keys of a terminal, without Enter and without echo; Ctrl-C still interrupts. A context manager.
+
+    Where standard input is no terminal there are no keys: `available` is False and `read` returns None.
+    """
+
+    def __init__(self) -> None:
+        self.available = sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
+        self._saved: list[Any] | None = None
+
+    def __enter__(self) -> RawKeys:
+        if self.available and sys.platform != "win32":
+            import termios
+            import tty
+
+            descriptor = sys.stdin.fileno()
+            self._saved = termios.tcgetattr(descriptor)
+            tty.setcbreak(descriptor, termios.TCSANOW)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._saved is not None and sys.platform != "win32":
+            import termios
+
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, self._saved)
+            self._saved = None
+
+    def read(self, timeout_s: float) -> str | None:
+        """Return the next key, or None when none was pressed in time (or the terminal is gone)."""
+        if not self.available:
+            return None
+        if sys.platform == "win32":
+            import msvcrt
+
+            end = time.monotonic() + timeout_s
+            while not msvcrt.kbhit():
+                if time.monotonic() >= end:
+                    return None
+                time.sleep(0.02)
+            return msvcrt.getwch()
+        import select
+
+        ready, _, _ = select.select([sys.stdin.fileno()], [], [], timeout_s)
+        if not ready:
+            return None
+        pressed = os.read(sys.stdin.fileno(), 1)
+        if not pressed:  # the terminal was closed
+            self.available = False
+            return None
+        return pressed.decode("ascii", "ignore") or None

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -102,7 +103,7 @@ class Resolved:
             )
         return cls(
             protocol_sha256=protocol_sha256,
-            base=str(loaded.path.parent.resolve()),
+            base=str((loaded.path.parent if loaded.path is not None else Path.cwd()).resolve()),
             plan_hash=plan_hash(loaded),
             plan=loaded.plan,
             analysis=loaded.analysis,

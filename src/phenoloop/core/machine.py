@@ -27,6 +27,7 @@ from phenoloop.model import (
     Message,
     MicroscopeFailed,
     Plan,
+    PolicyTooSlow,
     StopRequested,
     Visit,
     VisitEnded,

@@ -7,6 +7,7 @@ from phenoloop.model.equipment import (
     QualityPlan,
     SegmentPlan,
     SimulationPlan,
+    SpecimenInfo,
     SpotsPlan,
 )
 from phenoloop.model.messages import (
@@ -91,6 +92,7 @@ __all__ = [
     "SegmentPlan",
     "Setup",
     "SimulationPlan",
+    "SpecimenInfo",
     "SpotsPlan",
     "StageBox",
     "Stop",

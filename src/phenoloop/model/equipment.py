@@ -118,6 +118,32 @@ class SimulationPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpecimenInfo:
+    """What a specimen says of itself before anything is started: ``Class.describe(parameters, wells, channels, base)``.
+
+    Attributes
+    ----------
+    height, width : int
+        Shape of a frame in pixels.
+    bits : int
+        Bit depth of the virtual camera.
+    once : bool
+        A field shows the same picture every time it is asked for.
+    fields : mapping of str to tuple of str, or None
+        Names of the recorded fields of each well, naturally sorted; None where any place can be imaged.
+    files : tuple of str
+        Absolute paths of the files that define it (a manifest), for their hashes.
+    """
+
+    height: int
+    width: int
+    bits: int
+    once: bool = False
+    fields: Mapping[str, tuple[str, ...]] | None = None
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentPlan:
     """How objects are found: ``Class(parameters)`` of `target`, on one channel; `name` is the name of the labels."""
 
@@ -147,7 +173,7 @@ class SpotsPlan:
     name: str
     channel: str
     diameter_px: float = 4.0
-    threshold: float = 5.0
+    threshold: float = 8.0
     within_px: float = 25.0
 
 

@@ -292,6 +292,8 @@ class Setup:
         Error level of the question (``false_hits`` or 1 - confidence).
     fields_per_visit, batch : int
         Shape of one ask.
+    frames_per_field : int
+        Frames that one field costs under ``main``, to read `Context.frames_left` in fields.
     seed : int
         Root of all chance.
     properties : tuple of mapping
@@ -307,5 +309,6 @@ class Setup:
     level: float = 0.05
     fields_per_visit: int = 1
     batch: int = 8
+    frames_per_field: int = 1
     seed: int = 1
     properties: tuple[Mapping[str, Scalar], ...] = ()

@@ -1,0 +1,72 @@
+"""Features per field: the ratio of ``skimage.measure.regionprops_table`` to ours, side by side, for the same columns.
+
+Run: ``python benchmarks/features.py``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from skimage.measure import regionprops_table
+
+from phenoloop.measure.features import object_table
+
+PROPERTIES = (
+    "label",
+    "area",
+    "centroid",
+    "axis_major_length",
+    "axis_minor_length",
+    "eccentricity",
+    "orientation",
+    "extent",
+    "perimeter",
+    "intensity_mean",
+    "intensity_min",
+    "intensity_max",
+    "intensity_std",
+)
+
+
+def ellipses(size: int, count: int, rng: np.random.Generator) -> NDArray[np.int32]:
+    """Return labels of about `count` ellipses that do not overlap."""
+    canvas = np.zeros((size, size), dtype=np.float32)
+    side = int(np.ceil(np.sqrt(count)))
+    step = size / side
+    for k in range(count):
+        centre = (int((k % side + 0.5) * step), int((k // side + 0.5) * step))
+        axes = (int(step * rng.uniform(0.25, 0.42)), int(step * rng.uniform(0.2, 0.35)))
+        cv2.ellipse(canvas, centre, axes, float(rng.uniform(0, 180)), 0, 360, float(k + 1), -1)
+    return canvas.astype(np.int32)
+
+
+def median_ms(work: Callable[[], object], repeats: int = 9) -> float:
+    """Return the median time of a call, after one to warm up."""
+    work()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return float(np.median(times)) * 1e3
+
+
+def main() -> None:
+    rng = np.random.default_rng(0)
+    print(f"{'field':>12}{'objects':>9}{'scikit-image':>14}{'ours':>9}{'ratio':>8}   (2 channels, ms)")
+    for size, count in ((512, 150), (512, 200), (2048, 200), (2048, 2000)):
+        labels = ellipses(size, count, rng)
+        channels = {name: rng.poisson(200, labels.shape).astype(np.uint16) for name in ("DNA", "GFP")}
+        stack = np.stack(list(channels.values()), axis=-1)
+        theirs = median_ms(lambda: regionprops_table(labels, stack, PROPERTIES))  # noqa: B023
+        ours = median_ms(lambda: object_table(labels, channels))  # noqa: B023
+        print(f"{size:>6}x{size:<5}{int(labels.max()):>9}{theirs:>14.1f}{ours:>9.1f}{theirs / ours:>8.1f}")
+
+
+if __name__ == "__main__":
+    cv2.setNumThreads(1)
+    main()

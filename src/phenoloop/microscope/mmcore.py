@@ -1,0 +1,351 @@
+"""The microscope of the loop: one Micro-Manager core, one thread that drives it, and a watchdog beside it.
+
+The thread runs `core.mda.run` once, over a generator that waits for visits; so viewers of pymmcore-plus see an ordinary
+acquisition. Every visit that was ever queued ends exactly once, whoever has to end it: this thread, or the watchdog
+when this thread hangs in the hardware.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from psygnal import EmitLoopError
+from pymmcore_plus import CMMCorePlus
+from pymmcore_plus.mda import RunState
+
+from phenoloop.errors import FrameError, HardwareError
+from phenoloop.microscope import loading
+from phenoloop.microscope.clock import Clock, RealClock, VirtualClock
+from phenoloop.microscope.engine import StrictEngine
+from phenoloop.microscope.feed import Feed
+from phenoloop.microscope.focus import Focus
+from phenoloop.microscope.gate import Gate
+from phenoloop.microscope.optics import Optics
+from phenoloop.microscope.steps import Steps, log_fault, say
+from phenoloop.microscope.tally import Tally
+from phenoloop.microscope.virtual.camera import Look, VirtualCamera
+from phenoloop.microscope.watchdog import Watchdog
+from phenoloop.model import Acquire, MicroscopeFailed, MicroscopePlan, Plan
+from phenoloop.ports import FrameSink, Specimen
+
+log = logging.getLogger(__name__)
+
+STOPPED = "stopped"
+"""Reason of the frames that a stop left untaken."""
+GRACE_S = 1.0
+"""After a stop, how long the frame in the camera may take before its visit is ended without it."""
+
+
+class MMCoreMicroscope:
+    """Fulfils `ports.Microscope` with a Micro-Manager core.
+
+    Parameters
+    ----------
+    plan : Plan
+        Places, profiles, stage limits, costs.
+    microscope : MicroscopePlan
+        The microscope file.
+    specimen : Specimen or None
+        What the demo camera is to see; None: the camera's own pictures.
+    start_s : float
+        Run clock at `open`; a resumed run goes on where it was.
+
+    Attributes
+    ----------
+    core : CMMCorePlus
+        The loaded core, for viewers and tests; there from `open` on.
+    """
+
+    core: CMMCorePlus
+
+    def __init__(
+        self, plan: Plan, microscope: MicroscopePlan, specimen: Specimen | None = None, *, start_s: float = 0.0
+    ) -> None:
+        self._plan = plan
+        self._microscope = microscope
+        self._specimen = specimen
+        self._clock: Clock = VirtualClock(start_s) if plan.virtual_clock else RealClock(start_s)
+        self._gate = Gate(self._cancelled)
+        self._watchdog = Watchdog(self._hung)
+        self._lock = threading.Lock()
+        self._open: dict[int, Tally] = {}
+        self._failure = ""
+        self._loaded = False
+        self._rested = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._drainers: list[threading.Thread] = []
+
+    # -- the port ----------------------------------------------------------------------------------------------------
+
+    def open(self, sink: FrameSink) -> Mapping[str, Any]:
+        """Load the hardware and start to wait for visits; return a description for ``resolved.json``.
+
+        Raises
+        ------
+        HardwareError
+            If adapters are missing, the configuration does not load, or it lacks what the plan asks for.
+        """
+        self._sink = sink
+        self.core = core = loading.load_core(self._microscope)
+        self._loaded = True
+        try:
+            loading.require(core, self._plan)
+            self._prepare(core)
+            description = loading.describe(core, self._microscope)
+        except Exception as error:
+            self.close()
+            if isinstance(error, HardwareError):
+                raise
+            raise HardwareError(
+                f"microscope {self._microscope.name!r} cannot be used as planned: {say(error)}"
+            ) from error
+        self._watchdog.start()
+        self._thread = threading.Thread(target=self._work, name="phenoloop-microscope", daemon=True)
+        self._thread.start()
+        return description
+
+    def acquire(self, command: Acquire) -> None:
+        """Queue a visit; it will end in exactly one ``sink.ended``."""
+        tally = Tally(command, self._sink)
+        with self._lock:
+            self._open[command.visit.number] = tally
+        self._gate.put(tally)
+
+    def pause(self) -> None:
+        """Hold before the next frame; a burst that is under way is finished."""
+        self._gate.pause()
+
+    def resume(self) -> None:
+        """Go on."""
+        self._gate.resume()
+
+    def stop(self) -> None:
+        """Take no further frame.
+
+        The frame in the camera is still kept if it comes within a second; then every visit ends, also while the camera
+        goes on exposing, which cannot be interrupted.
+        """
+        self._gate.stop(STOPPED)
+        if self._thread is None:
+            return
+        if self.core.mda.is_paused():
+            self.core.mda.cancel()  # a viewer holds the runner, which looks at nothing else
+        self._watchdog.arm("stop", GRACE_S, self._lose_patience)
+
+    def now_s(self) -> float:
+        """Return the run clock; on the virtual clock it moves while a visit is taken and stands still otherwise."""
+        return self._clock.now_s()
+
+    def close(self) -> None:
+        """Put the hardware in its safe state and let it go."""
+        self._gate.stop(STOPPED)
+        self._gate.close()
+        if not self._loaded:
+            return
+        if self._thread is not None:
+            self._thread.join(self._patience_s())
+        self._watchdog.close()
+        for drainer in self._drainers:
+            drainer.join(2.0)
+        if self._thread is not None and self._thread.is_alive():
+            log.warning("the microscope does not come back from its last call; its devices are left loaded")
+            loading.release(self.core)
+            return
+        if self._thread is None:
+            self._make_safe()
+        loading.unload(self.core)
+        self._loaded = False
+
+    # -- preparation -------------------------------------------------------------------------------------------------
+
+    def _prepare(self, core: CMMCorePlus) -> None:
+        """Build what drives this core, and bring it into the main profile."""
+        plan, microscope = self._plan, self._microscope
+        first = next(iter(plan.profiles.values()))
+        main = plan.profiles.get("main", first)
+        camera = None
+        if self._specimen is not None:
+            idle = Look(address=None, group=main.channels[0].group, channel="", pixel_size_um=main.pixel_size_um)
+            camera = VirtualCamera(core, self._specimen, self._clock, idle)
+        settle_s = 0.0 if plan.virtual_clock else microscope.settle_s
+        steps = Steps(core, microscope, plan.cost, self._clock, self._gate, self._watchdog, settle_s)
+        optics = Optics(core, steps, plan.cost, camera)
+        self._focus = focus = Focus(steps, plan.stage)
+        optics.enter(main, log_fault)
+        self._engine = StrictEngine(
+            core,
+            plan=plan,
+            steps=steps,
+            optics=optics,
+            focus=focus,
+            clock=self._clock,
+            gate=self._gate,
+            watchdog=self._watchdog,
+            timeout_s=microscope.timeout_s,
+            camera=camera,
+        )
+        self._feed = Feed(
+            core,
+            plan,
+            engine=self._engine,
+            steps=steps,
+            optics=optics,
+            focus=focus,
+            clock=self._clock,
+            gate=self._gate,
+            ended=self._end,
+        )
+        core.mda.set_engine(self._engine)
+
+    # -- the microscope thread ---------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        """Run until stopped or failed, leave the hardware safe, then end what still comes."""
+        try:
+            self._run()
+        except Exception as error:
+            log.exception("the microscope thread ended by an error")
+            self._fail(f"the acquisition broke off: {say(error)}")
+        self._finish_open()
+        self._make_safe()
+        self._rested.set()
+        self._watchdog.disarm("stop")
+        self._drain()
+
+    def _run(self) -> None:
+        """Run the acquisition; a viewer's slot that raises costs the frame it was told of, not the run."""
+        while True:
+            before = self._feed.handed_out
+            events = self._feed.events()
+            try:
+                self.core.mda.run(events)
+            except EmitLoopError as error:
+                log.warning("a listener of the acquisition raised: %s", say(error))
+                if self._feed.handed_out == before:
+                    raise
+                continue
+            finally:
+                events.close()
+            if not self._gate.halted():
+                self._fail("the acquisition was cancelled by another user of the core (mda.cancel)")
+            return
+
+    def _end(self, tally: Tally) -> None:
+        """End a visit; if nothing of it could be taken because a device is gone, so is the microscope."""
+        report = self._engine.reporter()
+        try:
+            self._focus.go_home(report)
+        except FrameError as error:
+            log.warning("the focus drive does not go back: %s", error)
+        tally.record = self._read_record()
+        gone = self._gone() if tally.stored < len(tally.planned) else ""
+        self._close_tally(tally, self._gate.reason)
+        if gone:
+            self._fail(gone)
+
+    def _gone(self) -> str:
+        """Return which device without which nothing can be imaged is no longer there; empty if none."""
+        loaded = set(self.core.getLoadedDevices())
+        for what, label in (("camera", self.core.getCameraDevice()), ("stage", self.core.getXYStageDevice())):
+            if not label or label not in loaded:
+                return f"the {what} is gone: the core no longer has the device"
+        return ""
+
+    def _read_record(self) -> dict[str, str]:
+        values = {}
+        for device, name in self._microscope.record:
+            try:
+                values[f"{device}-{name}"] = self.core.getProperty(device, name)
+            except Exception as error:
+                values[f"{device}-{name}"] = f"not readable: {say(error)}"
+        return values
+
+    # -- endings -----------------------------------------------------------------------------------------------------
+
+    def _cancelled(self) -> bool:
+        """Return whether somebody else cancelled the acquisition."""
+        if not self._loaded:
+            return False
+        status = self.core.mda.status
+        return status.cancel_requested or status.phase == RunState.FINISHING
+
+    def _close_tally(self, tally: Tally, reason: str) -> None:
+        tally.end(self._clock.now_s(), reason)
+        with self._lock:
+            self._open.pop(tally.command.visit.number, None)
+
+    def _finish_open(self) -> None:
+        """End every visit that is still open, in the order in which they came."""
+        with self._lock:
+            tallies = list(self._open.values())
+        for tally in tallies:
+            self._close_tally(tally, self._gate.reason)
+
+    def _drain(self) -> None:
+        """End visits that come after the end, until `close`."""
+        while (tally := self._gate.take_late()) is not None:
+            self._close_tally(tally, self._gate.reason)
+
+    def _fail(self, reason: str) -> None:
+        """Tell the sink that the microscope is lost, once."""
+        with self._lock:
+            if self._failure:
+                return
+            self._failure = reason
+        self._gate.stop(reason)
+        self._sink.failed(MicroscopeFailed(at_s=self._clock.now_s(), reason=reason))
+
+    def _lose_patience(self) -> None:
+        """After a stop: end the visits although the hardware has not come back (a long exposure, a long move)."""
+        if not self._rested.is_set():
+            self._finish_open()
+            self._start_draining()
+
+    def _hung(self, call: str) -> None:
+        """Give the microscope up from outside, in the watchdog's thread: a call into the core has not come back."""
+        self._fail(
+            f"{call} has not come back; the camera or its driver hangs. Switch it off and on, then resume the run"
+        )
+        self._finish_open()
+        self._start_draining()
+        self._make_safe()  # last, since this may hang as well
+
+    def _start_draining(self) -> None:
+        drainer = threading.Thread(target=self._drain, name="phenoloop-late-visits", daemon=True)
+        self._drainers.append(drainer)
+        drainer.start()
+
+    def _make_safe(self) -> None:
+        """Shut the light out, go back to the focus, set the safe state; each whatever became of the others."""
+        core = self.core
+
+        def shut() -> None:
+            if core.getShutterDevice():
+                core.setShutterOpen(False)
+
+        def leave_focus() -> None:
+            if hasattr(self, "_focus"):
+                self._focus.leave()
+
+        for what, act in (("the shutter cannot be closed", shut), ("the focus drive does not go back", leave_focus)):
+            try:
+                act()
+            except Exception as error:
+                log.warning("%s: %s", what, say(error))
+        for device, name, value in self._microscope.safe_state:
+            try:
+                core.setProperty(device, name, value)
+            except Exception as error:
+                log.warning("the safe state %s-%s=%s is refused: %s", device, name, value, say(error))
+
+    def _patience_s(self) -> float:
+        """Return how long the last call into the hardware may take when all is well."""
+        longest_ms = max(
+            max([channel.exposure_ms, *channel.exposures_ms.values()])
+            for profile in self._plan.profiles.values()
+            for channel in profile.channels
+        )
+        return 0.0 if self._failure and not self._rested.is_set() else longest_ms / 1000 + self._microscope.timeout_s

@@ -1,0 +1,1 @@
+"""What the virtual camera sees: simulated cells, or pictures that were really taken."""

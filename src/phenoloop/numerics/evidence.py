@@ -1,0 +1,319 @@
+"""How surprising a well is among the controls: an e-value that survives looking after every image.
+
+The model, for one readout with ``x[w, f]`` in field ``f`` of well ``w``::
+
+    x[w, f] = centre + effect[w] + b[w] + e[w, f],     b ~ N(0, well_sd²),     e ~ N(0, field_sd²)
+
+Controls have ``effect = 0``; the null hypothesis of any other well is that it has, too. More fields of a well make
+``e`` smaller and never ``b``: the unit is the well.
+
+None of the three nuisances is plugged in, because that is what makes false hits (a plug-in null from 32 control
+wells let 18 % of empty plates through in simulation):
+
+- ``centre`` and ``field_sd`` are integrated out under the right-Haar prior ``1/field_sd``. The resulting marginal
+  likelihood is that of the maximal invariant of the location-scale group, so it does not depend on their values and
+  a ratio of two of them is an e-process (Pérez-Ortiz, Lardy, de Heide and Grünwald, Annals of Statistics 52, 2024).
+- ``ratio = (well_sd / field_sd)²`` is bounded by its worst case, well by well: the denominator is the *largest* null
+  likelihood over all ratios (universal inference: Wasserman, Ramdas and Balakrishnan, PNAS 117, 2020). A well far
+  out is thus also tried against the wide null that would explain it.
+
+The numerator mixes over ratios and over effects, ``effect ~ half-normal`` (normal for a change in both directions)::
+
+    e = sum_j sum_g  pi_j rho_g  m(data; ratio_j, g)  /  max_j m(data; ratio_j, 0)
+
+With ``a[c] = ratio + 1/n[c]`` the variance of a well mean in units of ``field_sd²`` everything is in closed form, from
+counts, means and sums of squares alone. `data` are the fields of the controls and of the one well; the other wells do
+not enter, so a strong hit with a spread of its own cannot spoil the null of its neighbours.
+
+For the true ratio, m(ratio, 0) is at most the denominator and the mixture over it is a non-negative martingale that
+starts at 1: the expectation of e is at most 1 at any stopping time, also when the choice of the next image looked at
+the data (of this and of other wells), up to the grid step of the ratio. What it assumes: well means that spread
+normally and alike among controls and unaffected wells.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp, ndtri, stdtr
+
+from phenoloop.numerics.rounding import significant
+
+Array = NDArray[np.float64]
+
+CHANGES: Final = {"up": 1, "down": -1, "both": 0}
+"""Direction of an effect, as the protocol names it and as its sign; 0 is two-sided."""
+
+LEAST_CONTROLS: Final = 6
+"""Control wells below which nothing is called: a spread seen in so few wells bounds nothing."""
+
+_RATIOS: Final[Array] = np.concatenate([[0.0], 10.0 ** np.arange(-3.0, 6.01, 0.1)])
+# Where well-to-well spreads of real plates are thought to lie: half the mass between 0.3 and 1 field SD, and a tail
+# so heavy that a wrong guess costs little. It governs power only, never validity.
+_MIXED: Final = np.arange(1, len(_RATIOS), 3)
+_RATIO_WEIGHTS: Final[Array] = 1 / (1 + np.log(_RATIOS[_MIXED] / 0.25) ** 2)
+_LOG_RATIO_WEIGHTS: Final[Array] = np.log(_RATIO_WEIGHTS / _RATIO_WEIGHTS.sum())
+# Effects from two to thirty-two times the spread of well means of about ten fields; most weight where calls are made.
+_EFFECTS: Final[Array] = np.array([2.0, 4.0, 8.0, 16.0, 32.0]) ** 2
+_LOG_EFFECT_WEIGHTS: Final[Array] = np.log([0.12, 0.32, 0.32, 0.16, 0.08])
+_TYPICAL_FIELDS: Final = 10
+_LEAST_WELLS: Final = 2
+_CHI2_ONE_SIDED_95: Final = 1.6448536269514722**2
+# Distances that `Null.reach` tries, in field SDs.
+_DISTANCES: Final[Array] = np.concatenate([np.arange(0.0, 4.0, 0.25), 4.0 * 1.15 ** np.arange(0, 25)])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WellSums:
+    """What is known of the fields of some wells: all that the model needs.
+
+    Attributes
+    ----------
+    n : ndarray of float, shape (wells,)
+        Fields.
+    mean : ndarray of float, shape (wells,)
+        Mean over fields, in units of the readout; NaN where there is no field.
+    scatter : ndarray of float, shape (wells,)
+        Sum of squared deviations from the well's mean.
+    """
+
+    n: Array
+    mean: Array
+    scatter: Array
+
+    def at(self, index: Sequence[int] | NDArray[np.intp]) -> WellSums:
+        """Return the wells at these places."""
+        return WellSums(self.n[index], self.mean[index], self.scatter[index])
+
+    @property
+    def field_sd(self) -> float:
+        """Field-to-field SD inside wells, pooled over wells; NaN while no well has two fields."""
+        freedom = self.freedom
+        return math.sqrt(math.fsum(self.scatter) / freedom) if freedom else math.nan
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom of `field_sd`."""
+        return int(np.maximum(self.n - 1, 0).sum())
+
+
+def summarise(values: Sequence[Sequence[float]]) -> WellSums:
+    """Reduce the fields of each well to count, mean and scatter.
+
+    Sums are exactly rounded (`math.fsum`), so the order in which the fields came does not matter to the last bit.
+
+    Parameters
+    ----------
+    values : sequence of sequence of float
+        Readouts of the fields of each well; finite.
+
+    Returns
+    -------
+    WellSums
+        In the order of `values`.
+    """
+    n, mean, scatter = [], [], []
+    for fields in values:
+        m = math.fsum(fields) / len(fields) if fields else math.nan
+        n.append(len(fields))
+        mean.append(m)
+        scatter.append(math.fsum((x - m) ** 2 for x in fields))
+    return WellSums(np.array(n, float), np.array(mean, float), np.array(scatter, float))
+
+
+def response(mean: Array, centre: float, change: str) -> Array:
+    """Return the distance from the controls in the asked direction (in either for ``both``), to nine digits."""
+    sign = CHANGES[change]
+    raw = sign * (mean - centre) if sign else np.abs(mean - centre)
+    return np.array([significant(float(value)) for value in raw])
+
+
+def expected_controls(fields: Sequence[int], ratio: float) -> WellSums:
+    """Return typical data of control wells before there are any, with a field SD of 1.
+
+    Parameters
+    ----------
+    fields : sequence of int
+        Fields of each control well; at least 1.
+    ratio : float
+        (well SD / field SD)².
+    """
+    n = np.array(fields, float)
+    spread = ndtri((np.arange(len(n)) + 0.5) / len(n))
+    if len(n) > 1:
+        spread /= spread.std(ddof=1)
+    return WellSums(n, spread * np.sqrt(ratio + 1 / n), n - 1)
+
+
+class Null:
+    """The controls, and what they say of a well without effect.
+
+    Parameters
+    ----------
+    controls : WellSums
+        Control wells; those without a field are left out.
+
+    Attributes
+    ----------
+    wells, fields : int
+        Control wells with data, and their fields.
+    usable : bool
+        Whether evidence can be computed: two wells or more, and any variation at all.
+    centre : float
+        Estimated mean of wells without effect; NaN without controls.
+    field_sd, well_sd : float
+        Estimated spread (restricted maximum likelihood); NaN where unusable.
+    well_sd_high : float
+        Upper 95 % bound of `well_sd` (likelihood ratio).
+    """
+
+    def __init__(self, controls: WellSums) -> None:
+        seen = controls.n > 0
+        n, mean = controls.n[seen], controls.mean[seen]
+        self.wells, self.fields = len(n), int(n.sum())
+        self._total = float(n.sum())
+        self._scatter = math.fsum(controls.scatter[seen])
+        # Means are taken relative to one of them: a large offset must not eat the digits of the spread.
+        self._origin = float(mean[0]) if self.wells else math.nan
+        self.centre = self.field_sd = self.well_sd = self.well_sd_high = math.nan
+        self.usable = False
+        if not self.wells:
+            return
+        spread = _RATIOS[:, None] + 1 / n
+        self._precision = (1 / spread).sum(axis=1)
+        self._mean = ((mean - self._origin) / spread).sum(axis=1) / self._precision
+        self._squares = ((mean - self._origin - self._mean[:, None]) ** 2 / spread).sum(axis=1) + self._scatter
+        self._log_det = -0.5 * np.log(n * spread).sum(axis=1) - 0.5 * np.log(self._precision)
+        self.centre = self._origin + float(self._mean[0])
+        self.usable = self.wells >= _LEAST_WELLS and float(self._squares[0]) > 1e-18 * max(1.0, self.centre**2)
+        if self.usable:
+            self._estimate()
+
+    def _estimate(self) -> None:
+        freedom = self._total - 1
+        log_likelihood = self._log_det - freedom / 2 * np.log(self._squares)
+        best = int(np.argmax(log_likelihood))
+        variance = self._squares / freedom
+        self.centre = self._origin + float(self._mean[best])
+        self.field_sd = math.sqrt(variance[best])
+        self.well_sd = math.sqrt(_RATIOS[best] * variance[best])
+        inside = np.flatnonzero(2 * (log_likelihood[best] - log_likelihood) <= _CHI2_ONE_SIDED_95)
+        self.well_sd_high = math.sqrt(max(_RATIOS[i] * variance[i] for i in inside))
+
+    def log_evidence(self, wells: WellSums, change: str) -> Array:
+        """Return the natural logarithm of the e-value of each well against "as the controls".
+
+        Parameters
+        ----------
+        wells : WellSums
+            The wells in question; controls must not be among them.
+        change : str
+            ``"up"``, ``"down"`` or ``"both"``.
+
+        Returns
+        -------
+        ndarray of float, shape (wells,)
+            0 (no evidence) for a well without a field, and for all while the null is not usable. Nine significant
+            digits, so that a comparison comes out alike on every machine.
+        """
+        log_e = np.zeros(len(wells.n))
+        seen = np.flatnonzero(wells.n > 0)
+        if self.usable and len(seen):
+            some = wells.at(seen)
+            raw = self._log_evidence(some.n, some.mean - self._origin, some.scatter, CHANGES[change])
+            log_e[seen] = [significant(float(value)) for value in raw]
+        return log_e
+
+    def _log_evidence(self, n: Array, mean: Array, scatter: Array, sign: int) -> Array:
+        """As `log_evidence`, for wells that all have data; `mean` is relative to the origin. Axes: ratio, well, g."""
+        power = (self._total + n - 1) / 2
+        away = mean - self._mean[:, None]
+        noise = _RATIOS[:, None] + 1 / n + 1 / self._precision[:, None]
+        squares = self._squares[:, None] + scatter
+        null = self._log_det[:, None] - 0.5 * np.log(noise) - power * np.log(squares + away**2 / noise)
+
+        away, noise, squares = away[_MIXED, :, None], noise[_MIXED, :, None], squares[_MIXED, :, None]
+        prior = _EFFECTS * (_RATIOS[_MIXED, None, None] + 1 / _TYPICAL_FIELDS)
+        wide = noise + prior
+        total = squares + away**2 / wide
+        power = power[:, None]
+        found = self._log_det[_MIXED, None, None] - 0.5 * np.log(wide) - power * np.log(total)
+        if sign:
+            # Half-normal instead of normal: times twice the posterior probability of the asked sign.
+            freedom = 2 * power
+            scale = np.sqrt(noise * prior / wide * total / freedom)
+            right = stdtr(freedom, sign * away * prior / wide / scale)
+            found = found + np.log(np.maximum(2 * right, 1e-300))
+        found = found + _LOG_RATIO_WEIGHTS[:, None, None] + _LOG_EFFECT_WEIGHTS
+        log_e: Array = logsumexp(found, axis=(0, 2)) - null.max(axis=0)
+        return log_e
+
+    def reach(self, n: Array, change: str, field_sd: float) -> Reach:
+        """Tabulate the evidence that a well would have at some depths and distances from the controls.
+
+        Parameters
+        ----------
+        n : ndarray of float, shape (m,)
+            Fields that the well would have; at least 1.
+        change : str
+            Direction; the distance is counted in that direction (in either for ``"both"``).
+        field_sd : float
+            Scatter that its fields are expected to have.
+        """
+        if not self.usable:
+            return Reach(n, _DISTANCES, np.zeros((len(n), len(_DISTANCES))))
+        sign = CHANGES[change]
+        distance = self.field_sd * _DISTANCES
+        fields = np.repeat(n, len(distance))
+        mean = self.centre - self._origin + (sign or 1) * np.tile(distance, len(n))
+        log_e = self._log_evidence(fields, mean, (fields - 1) * field_sd**2, sign)
+        return Reach(n, distance, log_e.reshape(len(n), len(distance)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reach:
+    """Which distance from the controls is called at which depth.
+
+    Attributes
+    ----------
+    n : ndarray of float, shape (m,)
+        Fields of the well.
+    distance : ndarray of float, shape (d,)
+        Distances that were tried, in units of the readout, rising from 0.
+    log_e : ndarray of float, shape (m, d)
+        Log e-value at each.
+    """
+
+    n: Array
+    distance: Array
+    log_e: Array
+
+    def needed(self, log_threshold: float) -> Array:
+        """Return the smallest distance at which a well reaches a threshold, for each of `n`.
+
+        Parameters
+        ----------
+        log_threshold : float
+            Natural logarithm of the e-value that is asked for.
+
+        Returns
+        -------
+        ndarray of float, shape (m,)
+            In units of the readout; infinity where no distance is enough.
+        """
+        needed = np.full(len(self.n), math.inf)
+        for i, row in enumerate(self.log_e):
+            above = np.flatnonzero(row >= log_threshold)
+            if not len(above):
+                continue
+            j = int(above[0])
+            needed[i] = self.distance[j]
+            if j:
+                share = (row[j] - log_threshold) / (row[j] - row[j - 1])
+                needed[i] -= share * (self.distance[j] - self.distance[j - 1])
+        return needed

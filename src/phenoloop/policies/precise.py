@@ -1,0 +1,151 @@
+"""More fields where the mean of a well is still uncertain, until every interval is as narrow as asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from phenoloop.errors import Problem, ProtocolError
+from phenoloop.model import Context, Proposal, Setup, Stop, Visit, VisitResult, Why
+from phenoloop.numerics.evidence import WellSums
+from phenoloop.numerics.intervals import fixed_half_width
+from phenoloop.numerics.rounding import significant
+from phenoloop.policies.told import Told
+from phenoloop.protocol.base import PolicyParams
+from phenoloop.protocol.quantities import Percent
+
+_BORROWED: Final = 4.0
+"""Degrees of freedom lent by the other wells to the spread of one: three fields alone guess it far too low."""
+
+
+class Precise:
+    """Images the well whose interval is widest, relative to what is asked for.
+
+    The width steers; what the report claims is the question's business. Its half-width uses the field SD of the well,
+    moderated by that of the plate (``(4 s_plate² + (n - 1) s_well²) / (n + 3)``), so that a stop rule does not fall
+    for a well whose first fields happen to agree.
+
+    Parameters
+    ----------
+    params : Precise.Params
+        As in the protocol.
+    setup : Setup
+        Wells; its readout is used where the parameters name none.
+
+    Raises
+    ------
+    ProtocolError
+        If neither the policy nor a question names a readout.
+    """
+
+    kind: ClassVar[str] = "precise"
+
+    class Params(PolicyParams):
+        """Keys of ``policy: {kind: precise}``."""
+
+        readout: str | None = Field(default=None, description="readout to be precise in; the question's unless set")
+        half_width: float | None = Field(
+            default=None, gt=0, allow_inf_nan=False, description="half-width asked for, in units of the readout"
+        )
+        relative: Annotated[Percent, Field(gt=0)] | None = Field(
+            default=None, description="half-width asked for, as a share of the well's mean"
+        )
+        min_fields: int = Field(default=2, ge=2, description="fields that every well gets first")
+
+        @model_validator(mode="after")
+        def _one_target(self) -> Precise.Params:
+            if (self.half_width is None) == (self.relative is None):
+                raise PydanticCustomError("target", "give either half_width or relative, the precision to stop at")
+            return self
+
+    def __init__(self, params: Params, setup: Setup) -> None:
+        readout = params.readout or setup.readout
+        if readout is None:
+            message = "precise needs a readout: name it here, or add a question that does"
+            raise ProtocolError(Problem(where="policy.readout", message=message))
+        self._params = params
+        self._setup = setup
+        self._told = Told(setup, readout)
+
+    def ask(self, k: int, context: Context) -> Sequence[Proposal] | Stop:
+        """Propose up to `k` visits; see `phenoloop.ports.Policy`."""
+        left = self._told.left(context)
+        sums = self._told.sums()
+        coming = sums.n + self._told.pending(context)
+        width = self._width(sums, coming)
+        wishes: list[tuple[float, int, Why]] = []
+        for i in range(len(left)):
+            if left[i] == 0:
+                continue
+            if coming[i] < self._params.min_fields:
+                missing = self._params.min_fields - float(coming[i])
+                text = f"{coming[i]:g} of the {self._params.min_fields} fields that every well gets first"
+                wishes.append(
+                    (1e6 + missing, i, Why(rule="first pass", text=text, numbers={"fields": float(coming[i])}))
+                )
+            elif sums.n[i] and width[i] > 1:
+                score = significant(float(width[i]))
+                text = f"its interval will be {score:.2f} times as wide as asked for with {coming[i]:g} fields"
+                if not math.isfinite(score):
+                    score, text = 1e6, "its mean is 0, so no share of it is a width that could be reached"
+                numbers = {"mean": significant(float(sums.mean[i])), "fields": float(sums.n[i]), "width_ratio": score}
+                wishes.append((min(score, 1e6), i, Why(rule="widest interval", text=text, numbers=numbers)))
+        if not wishes:
+            if context.pending:
+                return []
+            done = not np.any(np.isnan(sums.mean) | (width > 1))
+            return Stop(
+                reason="every interval is as narrow as asked for" if done else "no field is left where more are needed"
+            )
+        wishes.sort(key=lambda wish: (-wish[0], wish[1]))
+        instead = self._setup.wells[wishes[k][1]] if len(wishes) > k else None
+        return [
+            Proposal(
+                well=self._setup.wells[i],
+                fields=int(min(self._params.fields_per_visit, left[i])),
+                score=score,
+                why=Why(rule=why.rule, text=why.text, numbers=dict(why.numbers), instead=instead),
+            )
+            for score, i, why in wishes[:k]
+        ]
+
+    def _width(self, sums: WellSums, n: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the half-width each well would have with `n` fields, over the one asked for; NaN without data."""
+        plate = sums.field_sd
+        ratio = np.full(len(n), math.nan)
+        for i in range(len(n)):
+            if sums.n[i] < 1:
+                continue
+            target = self._params.half_width or (self._params.relative or 0.0) * abs(float(sums.mean[i]))
+            if math.isnan(plate) or target == 0:
+                ratio[i] = math.inf
+                continue
+            freedom = _BORROWED + float(sums.n[i]) - 1
+            sd = math.sqrt((_BORROWED * plate**2 + float(sums.scatter[i])) / freedom)
+            ratio[i] = float(fixed_half_width(sd, freedom, n[i : i + 1], 1 - self._setup.level)[0]) / target
+        return ratio
+
+    def tell(self, visit: Visit, result: VisitResult) -> None:
+        """Take in a result; see `phenoloop.ports.Policy`."""
+        self._told.tell(visit, result)
+
+    def report(self) -> Mapping[str, Any]:
+        """Return each well's fields, mean and width over the width asked for."""
+        sums = self._told.sums()
+        width = self._width(sums, sums.n)
+        wells = {
+            well: {
+                "fields": int(sums.n[i]),
+                "mean": significant(float(sums.mean[i])),
+                "width_ratio": significant(float(width[i])) if math.isfinite(width[i]) else None,
+            }
+            for i, well in enumerate(self._setup.wells)
+            if sums.n[i] > 0
+        }
+        return {"wells": wells, "left_alone": self._told.left_alone()}

@@ -1,0 +1,144 @@
+"""A protocol that passed every check: all of it in plain data, and how the objects it names are built."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phenoloop.model import AnalysisPlan, MicroscopePlan, Plan, Setup, SimulationPlan
+from phenoloop.plugins import Plugin, Registry
+from phenoloop.ports import Policy, Question
+from phenoloop.protocol.models import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A protocol as understood.
+
+    Attributes
+    ----------
+    protocol : Protocol
+        The file's content, validated.
+    plan, analysis, microscope : Plan, AnalysisPlan, MicroscopePlan
+        What the core, the analysis and the microscope are told.
+    simulation : SimulationPlan or None
+        What stands in for the specimen; None on a real one.
+    setup : Setup
+        What a policy and a question are told.
+    policy_kind, policy_target, policy_parameters
+        The policy: kind, ``"module:Class"``, JSON-ready parameters in base units. Likewise for `fallback` and
+        `question`; the question's are None, None and empty without one.
+    text : str
+        The file as given.
+    path : Path or None
+        Where it was read; None for text.
+    sources : mapping of str to str
+        Every file that was read, with its SHA-256.
+    """
+
+    protocol: Protocol
+    plan: Plan
+    analysis: AnalysisPlan
+    microscope: MicroscopePlan
+    simulation: SimulationPlan | None
+    setup: Setup
+    policy_kind: str
+    policy_target: str
+    policy_parameters: Mapping[str, Any]
+    fallback_kind: str
+    fallback_target: str
+    fallback_parameters: Mapping[str, Any]
+    question_kind: str | None
+    question_target: str | None
+    question_parameters: Mapping[str, Any]
+    text: str
+    path: Path | None
+    sources: Mapping[str, str]
+
+
+def build_policy(loaded: Loaded, registry: Registry, fallback: bool = False) -> Policy:
+    """Return a fresh policy (or the fallback) of a protocol."""
+    if fallback:
+        kind, target, parameters = loaded.fallback_kind, loaded.fallback_target, loaded.fallback_parameters
+    else:
+        kind, target, parameters = loaded.policy_kind, loaded.policy_target, loaded.policy_parameters
+    policy: Policy = _build("policies", kind, target, parameters, loaded.setup, registry)
+    return policy
+
+
+def build_question(loaded: Loaded, registry: Registry) -> Question | None:
+    """Return the question of a protocol, or None."""
+    if loaded.question_kind is None or loaded.question_target is None:
+        return None
+    question: Question = _build(
+        "questions", loaded.question_kind, loaded.question_target, loaded.question_parameters, loaded.setup, registry
+    )
+    return question
+
+
+def _build(group: str, kind: str, target: str, parameters: Mapping[str, Any], setup: Setup, registry: Registry) -> Any:
+    # The registry decides which class a kind is; the target that was resolved must still be the one.
+    found = registry.find(group, kind)
+    plugin = found.load() if found.target == target else Plugin(group, kind, target, "the protocol").load()
+    return plugin(plugin.Params(**parameters), setup)
+
+
+def resolved(loaded: Loaded) -> dict[str, Any]:
+    """Return a protocol as understood, JSON-ready: what ``resolved.json`` says of it."""
+    return {
+        "plan_hash": plan_hash(loaded),
+        "plan": _plain(loaded.plan),
+        "analysis": _plain(loaded.analysis),
+        "microscope": _plain(loaded.microscope),
+        "simulation": None if loaded.simulation is None else _plain(loaded.simulation),
+        "setup": _plain(loaded.setup),
+        **_chosen(loaded),
+        "sources": dict(loaded.sources),
+    }
+
+
+def _chosen(loaded: Loaded) -> dict[str, Any]:
+    return {
+        name: {
+            "kind": getattr(loaded, f"{name}_kind"),
+            "target": getattr(loaded, f"{name}_target"),
+            "parameters": dict(getattr(loaded, f"{name}_parameters")),
+        }
+        for name in ("policy", "fallback", "question")
+    }
+
+
+def plan_hash(loaded: Loaded) -> str:
+    """Return the SHA-256 of everything that determines decisions; not of the host, its paths or its workers."""
+    analysis = _plain(loaded.analysis)
+    for key in ("workers", "executor"):
+        del analysis[key]
+    simulation = None
+    if loaded.simulation is not None:
+        parameters = dict(loaded.simulation.parameters)
+        # A file stands for its content, wherever it lies.
+        parameters = {key: _content(value, loaded.sources) for key, value in parameters.items()}
+        simulation = {"kind": loaded.simulation.kind, "parameters": parameters}
+    content = {
+        "plan": _plain(loaded.plan),
+        "analysis": analysis,
+        "simulation": simulation,
+        "setup": _plain(loaded.setup),
+        **_chosen(loaded),
+    }
+    text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _content(value: Any, sources: Mapping[str, str]) -> Any:
+    return sources.get(value, value) if isinstance(value, str) else value
+
+
+def _plain(part: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(part)))
+    return found

@@ -1,0 +1,251 @@
+"""The shape of a protocol file: every key, its type, its default. What they mean for a run is decided elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator
+from pydantic_core import PydanticCustomError
+
+from phenoloop.protocol.base import StrictModel
+from phenoloop.protocol.quantities import Bytes, Duration, Exposure, Length, Percent, Pixels
+
+_IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_RESERVED = frozenset({"and", "or", "not", "in"})
+
+
+def _check_name(value: Any) -> Any:
+    if isinstance(value, str) and (not re.fullmatch(_IDENTIFIER, value) or value in _RESERVED):
+        raise PydanticCustomError(
+            "name",
+            "{given} cannot be a name in expressions; use letters, digits and _, not beginning with a digit",
+            {"given": repr(value)},
+        )
+    return value
+
+
+Name = Annotated[str, BeforeValidator(_check_name), Field(json_schema_extra={"pattern": _IDENTIFIER})]
+"""A word that expressions can name."""
+
+
+class PluginBlock(BaseModel):
+    """A block with a `kind`; its other keys are checked by the plug-in that `kind` names."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    kind: str
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The keys that the plug-in has to understand."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class SimulationBlock(PluginBlock):
+    """What stands in for the specimen on the virtual plate."""
+
+    analysis_latency: Duration = Field(default=0.2, description="time an analysis takes on the virtual clock")
+
+
+class SegmentBlock(PluginBlock):
+    """How objects are found."""
+
+    channel: str
+    name: Name = "objects"
+
+
+class GridFields(StrictModel):
+    """Fields in rows and columns around the centre of the well."""
+
+    kind: Literal["grid"]
+    rows: int = Field(default=1, ge=1, le=100)
+    columns: int = Field(default=1, ge=1, le=100)
+    overlap: Percent = Field(default=0.0, lt=1, description="share of a frame that neighbours have in common")
+    spacing: Length | None = Field(default=None, gt=0, description="distance of neighbours, instead of overlap")
+
+    @field_validator("spacing")
+    @classmethod
+    def _one_of_both(cls, value: float | None, info: Any) -> float | None:
+        if value is not None and info.data.get("overlap"):
+            raise PydanticCustomError("spacing", "overlap and spacing say the same thing; give one of them")
+        return value
+
+
+class RandomFields(StrictModel):
+    """Fields at seeded random places of the well that do not overlap."""
+
+    kind: Literal["random"]
+    count: int = Field(ge=1, le=1000)
+
+
+class Offset(StrictModel):
+    """A place in the well, from its centre; +x to higher columns, +y to row A."""
+
+    x: Length
+    y: Length
+
+
+class ExplicitFields(StrictModel):
+    """Fields at given places of the well."""
+
+    kind: Literal["explicit"]
+    offsets: list[Offset] = Field(min_length=1)
+
+
+FieldsBlock = Annotated[GridFields | RandomFields | ExplicitFields, Discriminator("kind")]
+
+
+class Plate(StrictModel):
+    """The plate, the wells of it that may be imaged, and the places in a well."""
+
+    format: str = Field(description="a plate of useq's registry, such as 96-well")
+    wells: list[str] | None = Field(default=None, min_length=1, description="wells and ranges; all unless given")
+    where: str | None = Field(default=None, description="condition over the columns of the map")
+    map: str | None = Field(default=None, description="CSV file with a column 'well', relative to this file")
+    fields: FieldsBlock = GridFields(kind="grid")
+
+    @field_validator("wells", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+
+class ExposureColumn(StrictModel):
+    """An exposure that a column of the plate map gives, in milliseconds."""
+
+    column: str
+    otherwise: Exposure | None = Field(default=None, description="for wells whose cell is empty")
+
+
+def _exposure_form(value: Any) -> str:
+    return "column" if isinstance(value, Mapping | ExposureColumn) else "value"
+
+
+class ChannelBlock(StrictModel):
+    """A channel: its name here, and the preset of the microscope that it is."""
+
+    name: Name
+    config: str
+    group: str | None = Field(
+        default=None, description="configuration group; the microscope's channel group unless given"
+    )
+    exposure: Annotated[
+        Annotated[Exposure, Tag("value")] | Annotated[ExposureColumn, Tag("column")], Discriminator(_exposure_form)
+    ]
+    power: Percent | None = Field(default=None, description="light power, for the record")
+
+
+class ZBlock(StrictModel):
+    """A stack of planes around the reference focus."""
+
+    range: Length = Field(gt=0)
+    step: Length = Field(gt=0)
+
+
+class AutofocusBlock(StrictModel):
+    """Software autofocus: the sharpest plane of a sweep."""
+
+    kind: Literal["software"]
+    channel: str
+    range: Length = Field(gt=0)
+    step: Length | None = Field(default=None, gt=0, description="a tenth of the range unless given")
+    when: Literal["each_well", "each_visit", "each_field"] = "each_well"
+    if_fails: Literal["keep", "skip"] = "keep"
+
+
+class Imaging(StrictModel):
+    """How a field is imaged."""
+
+    objective: str | None = None
+    binning: int = Field(default=1, ge=1, le=16)
+    channels: list[ChannelBlock] = Field(min_length=1)
+    z: ZBlock | None = None
+    autofocus: AutofocusBlock | None = None
+
+
+class SpotsBlock(StrictModel):
+    """Bright puncta of one channel, counted per object."""
+
+    name: Name
+    channel: str
+    diameter: Pixels = 4.0
+    threshold: float = Field(default=5.0, gt=0, description="contrast in robust SD of the filtered background")
+    within: Pixels = Field(default=25.0, description="a spot belongs to the nearest object at most this far")
+
+
+class QualityBlock(StrictModel):
+    """Gates on a field; none of them looks at the question's readout."""
+
+    min_objects: int | None = Field(default=None, ge=1)
+    max_saturated: Percent | None = None
+    focus: float | Literal["auto", "off"] = "off"
+
+    @field_validator("focus", mode="before")
+    @classmethod
+    def _words(cls, value: Any) -> Any:
+        number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        if not number and value not in ("auto", "off"):
+            said = "{given} is not understood; write auto, off or a number"
+            raise PydanticCustomError("focus", said, {"given": repr(value)})
+        return value
+
+
+class AnalysisBlock(StrictModel):
+    """How a field becomes readouts."""
+
+    segment: SegmentBlock
+    spots: tuple[SpotsBlock, ...] = ()
+    readouts: dict[Name, str] = Field(min_length=1, description="one number per field")
+    quality: QualityBlock = QualityBlock()
+    deadline: Duration = Field(default=10.0, gt=0, description="a later result is kept and not used for decisions")
+    workers: int = Field(default=2, ge=1, le=64)
+    executor: Literal["threads", "processes"] = "threads"
+
+    @field_validator("spots", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, Mapping) else value
+
+
+class LimitsBlock(StrictModel):
+    """Budgets; none unless given."""
+
+    frames: int | None = Field(default=None, ge=1)
+    duration: Duration | None = Field(default=None, gt=0)
+    disk: Bytes | None = None
+    light_per_field: Duration | None = Field(default=None, gt=0)
+
+
+def _check_version(value: Any) -> Any:
+    if value != 1 or isinstance(value, bool):
+        said = "this is version {given} of the file format, and this phenoloop reads version 1"
+        raise PydanticCustomError("version", said, {"given": repr(value)})
+    return value
+
+
+def _check_protocol_name(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", value):
+        raise PydanticCustomError(
+            "name", "{given} is not a name; use letters, digits, - and _, at most 40", {"given": repr(value)}
+        )
+    return value
+
+
+class Protocol(StrictModel):
+    """A whole protocol file."""
+
+    protocol: Annotated[Literal[1], BeforeValidator(_check_version)] = Field(description="version of this file format")
+    name: Annotated[
+        str, BeforeValidator(_check_protocol_name), Field(json_schema_extra={"pattern": "^[A-Za-z0-9_-]{1,40}$"})
+    ]
+    seed: int = Field(default=1, ge=0, description="root of all chance")
+    microscope: str | dict[str, Any] = Field(description="name of a file in mm_configs, or its content")
+    simulation: SimulationBlock | None = None
+    plate: Plate
+    imaging: Imaging
+    analysis: AnalysisBlock | None = None
+    question: PluginBlock | None = None
+    policy: PluginBlock
+    fallback: PluginBlock = PluginBlock(kind="sweep")
+    limits: LimitsBlock = LimitsBlock()

@@ -1,0 +1,125 @@
+"""From the analysis and question blocks to what a field becomes, and to which wells the question compares with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from phenoloop.model import AnalysisPlan, QualityPlan, SegmentPlan, SpotsPlan
+from phenoloop.protocol.expressions import ExpressionError, Readout, compile_readout, nearest, object_names
+from phenoloop.protocol.models import AnalysisBlock, QualityBlock
+from phenoloop.protocol.plugin_blocks import Chosen
+from phenoloop.protocol.problems import Problems
+from phenoloop.protocol.yaml_source import Path, Source
+
+
+def plan_analysis(
+    block: AnalysisBlock | None,
+    segmenter: Chosen | None,
+    channels: Sequence[str],
+    pixel_um: float,
+    bit_depth: int | None,
+    source: Source,
+    problems: Problems,
+) -> tuple[AnalysisPlan, dict[str, Readout]]:
+    """Return the analysis and the compiled readouts; what cannot be resolved is a problem.
+
+    Parameters
+    ----------
+    block : AnalysisBlock or None
+        None: frames are stored and nothing is measured.
+    segmenter : Chosen or None
+        The plug-in of its `segment`.
+    channels : sequence of str
+        Names of the protocol, in order.
+    pixel_um : float
+        Size of a binned pixel.
+    bit_depth : int or None
+        Of the camera, where it is known before the run.
+    """
+    if block is None:
+        return AnalysisPlan(channels=tuple(channels), pixel_size_um=pixel_um, bit_depth=bit_depth), {}
+    _check_channel(block.segment.channel, channels, ("analysis", "segment", "channel"), source, problems)
+    one = source.has("analysis", "spots", "name") or not source.has("analysis", "spots", 0)
+    taken = {block.segment.name: "the labels of analysis.segment", **dict.fromkeys(channels, "a channel")}
+    for index, spots in enumerate(block.spots):
+        path: Path = ("analysis", "spots") if one else ("analysis", "spots", index)
+        _check_channel(spots.channel, channels, (*path, "channel"), source, problems)
+        if spots.name in taken:
+            said = f"{spots.name!r} is the name of {taken[spots.name]} already; choose another name"
+            problems.add(source.problem((*path, "name"), said))
+        taken[spots.name] = "other spots"
+    names = object_names(channels, [spots.name for spots in block.spots])
+    readouts: dict[str, Readout] = {}
+    for name, expression in block.readouts.items():
+        try:
+            readouts[name] = compile_readout(expression, names)
+        except ExpressionError as error:
+            problems.add(source.problem(("analysis", "readouts", name), error.message, within=error.at))
+    plan = AnalysisPlan(
+        channels=tuple(channels),
+        segment=None
+        if segmenter is None
+        else SegmentPlan(
+            kind=segmenter.kind,
+            target=segmenter.target,
+            channel=block.segment.channel,
+            name=block.segment.name,
+            parameters=segmenter.parameters,
+        ),
+        spots=tuple(
+            SpotsPlan(
+                name=spots.name,
+                channel=spots.channel,
+                diameter_px=spots.diameter,
+                threshold=spots.threshold,
+                within_px=spots.within,
+            )
+            for spots in block.spots
+        ),
+        readouts=dict(block.readouts),
+        quality=_quality(block.quality),
+        pixel_size_um=pixel_um,
+        bit_depth=bit_depth,
+        workers=block.workers,
+        executor=block.executor,
+    )
+    return plan, readouts
+
+
+def _check_channel(name: str, channels: Sequence[str], path: Path, source: Source, problems: Problems) -> None:
+    if name not in channels:
+        said = f"there is no channel {name!r}{nearest(name, channels)} (channels: {', '.join(channels)})"
+        problems.add(source.problem(path, said))
+
+
+def _quality(block: QualityBlock) -> QualityPlan:
+    focus: float | None = None
+    if block.focus == "auto":
+        from phenoloop.numerics.focus import AUTO_MIN_FOCUS  # brings OpenCV
+
+        focus = AUTO_MIN_FOCUS
+    elif block.focus != "off":
+        focus = float(block.focus)
+    return QualityPlan(min_objects=block.min_objects, max_saturated=block.max_saturated, min_focus=focus)
+
+
+def check_question(
+    question: Chosen, block: AnalysisBlock | None, readouts: dict[str, Readout], source: Source, problems: Problems
+) -> str | None:
+    """Return the readout a question is about; one that is not measured, or that a gate selects on, is a problem."""
+    readout = getattr(question.params, "readout", None)
+    if readout is None:
+        return None
+    known = list(block.readouts) if block is not None else []
+    if readout not in known:
+        said = f"there is no readout {readout!r}{nearest(readout, known)} (readouts: {', '.join(known) or 'none'})"
+        problems.add(source.problem(("question", "readout"), said))
+        return None
+    gate = block.quality.min_objects if block is not None else None
+    if gate is not None and readout in readouts and readouts[readout].uses_count:
+        said = (
+            f"the question is about {readout!r}, which counts objects: a gate on their number would remove exactly the "
+            "wells that lose cells; take min_objects out, or ask about a readout without count()"
+        )
+        problems.add(source.problem(("analysis", "quality", "min_objects"), said, key=True))
+    return str(readout)

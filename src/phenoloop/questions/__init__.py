@@ -1,0 +1,1 @@
+"""What the report may claim, by the same code whoever chose the images."""

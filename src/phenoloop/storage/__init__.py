@@ -1,0 +1,1 @@
+"""What is kept: journal, images, tables, and the folder that holds them."""

@@ -1,0 +1,243 @@
+"""What a watcher knows of a run that goes on: filled in the watcher thread, read by a view in its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from phenoloop.model import (
+    Answer,
+    Decided,
+    Fault,
+    FieldReadout,
+    Input,
+    Measured,
+    MeasurementFailed,
+    Message,
+    Plan,
+    RunEnded,
+    Setup,
+    VisitEnded,
+)
+from phenoloop.ports import Question
+from phenoloop.runner.signals import RunSignals
+from phenoloop.watch.tally import ACCEPTED, Tally
+from phenoloop.watch.verdict import count, duration, names
+
+DECISIONS_KEPT: Final = 50
+FAULTS_KEPT: Final = 50
+
+
+class Folder(Protocol):
+    """Where a run is kept."""
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        ...
+
+
+class Watched(Protocol):
+    """A run while it goes on, as a view needs it. `pause`, `resume` and `stop` may be called from any thread."""
+
+    @property
+    def signals(self) -> RunSignals:
+        """What to subscribe to."""
+        ...
+
+    @property
+    def plan(self) -> Plan:
+        """The protocol as understood."""
+        ...
+
+    @property
+    def setup(self) -> Setup:
+        """What policy and question were told."""
+        ...
+
+    def pause(self) -> None:
+        """Hold."""
+        ...
+
+    def resume(self) -> None:
+        """Go on."""
+        ...
+
+    def stop(self, reason: str) -> None:
+        """End now."""
+        ...
+
+
+class Feed:
+    """Collects what a run tells. Its slots only count and append, so the watcher thread never waits for a screen.
+
+    Parameters
+    ----------
+    run : Watched
+        The run; its signals are connected here.
+    history : iterable of Message
+        What the journal held before, when a run is taken up again.
+    question : Question, optional
+        Asked for the calls as they stand.
+    lines : bool
+        Also collect one plain line per visit, decision, rejected field and fault, for `take_lines`.
+    clock : callable
+        Wall clock in seconds.
+    """
+
+    def __init__(
+        self,
+        run: Watched,
+        history: Iterable[Message] = (),
+        *,
+        question: Question | None = None,
+        lines: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.lock: Final = threading.RLock()
+        """Hold it to read `tally`, `decisions` and `faults` together."""
+        self.tally: Final = Tally(run.plan).take_all(history)
+        self.decisions: Final[deque[Decided]] = deque(self.tally.decisions, maxlen=DECISIONS_KEPT)
+        self._frames_before = self.tally.listed
+        self._at_s_before = self.tally.at_s
+        self.faults: Final[deque[Fault]] = deque(maxlen=FAULTS_KEPT)
+        self.paused = False
+        self.finished: RunEnded | None = None
+        self._question = question
+        self._answered: tuple[int, Answer | None] = (0, None)
+        self._clock = clock
+        self._began = clock()
+        self._lines: deque[str] | None = deque() if lines else None
+        signals = run.signals
+        slots: dict[str, Callable[[Any], None]] = {
+            "started": self._started,
+            "decided": self._decided,
+            "visit_ended": self._visit_ended,
+            "measured": self._measured,
+            "fault": self._fault,
+            "pause_changed": self._pause_changed,
+            "finished": self._finished,
+        }
+        for name, slot in slots.items():
+            signals[name].connect(slot)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Wall seconds since this feed began."""
+        return self._clock() - self._began
+
+    def left_s(self) -> float | None:
+        """Return the wall seconds that are left at most, at the speed so far; None where that cannot be said yet."""
+        with self.lock:
+            to_go = self.goal_frames() - self.tally.listed
+            frames, spent_s = self.tally.listed - self._frames_before, self.tally.at_s - self._at_s_before
+            limit_s = self.tally.plan.limits.duration_s
+            clock_to_go = None if limit_s is None else limit_s - self.tally.at_s
+        elapsed = self.elapsed_s
+        if not frames or elapsed < 1:
+            return None
+        left = to_go * elapsed / frames
+        if clock_to_go is not None and spent_s > 0:
+            left = min(left, clock_to_go * elapsed / spent_s)
+        return max(0.0, left)
+
+    def answer(self) -> Answer | None:
+        """Return what the question says of the results so far; None without a question or results."""
+        with self.lock:
+            results = list(self.tally.results.values())
+        if self._question is None or not results:
+            return None
+        if self._answered[0] != len(results):
+            fields = [
+                FieldReadout(well=found.well, field=found.field, visit=found.visit, readouts=found.readouts)
+                for found in sorted(results, key=lambda found: found.visit)
+                if found.status == "ok"
+            ]
+            self._answered = len(results), self._question.answer(fields)
+        return self._answered[1]
+
+    def goal_frames(self) -> int:
+        """Return the frames this run can take at most: its budget, or one look at every field."""
+        limit, possible = self.tally.plan.limits.frames, self.tally.possible
+        return possible if limit is None else min(limit, possible)
+
+    def take_lines(self) -> list[str]:
+        """Return the plain lines since the last call."""
+        with self.lock:
+            if self._lines is None:
+                return []
+            taken = list(self._lines)
+            self._lines.clear()
+            return taken
+
+    # -- slots ------------------------------------------------------------------------------------------------------
+
+    def _started(self, message: Input) -> None:
+        with self.lock:
+            self.tally.take(message)
+            self._say(message.at_s, f"started: {count(len(self.tally.plan.wells), 'well')}")
+
+    def _decided(self, message: Decided) -> None:
+        with self.lock:
+            self.tally.take(message)
+            self.decisions.append(message)
+            self._say(message.at_s, f"decision {message.decision}: {summary(message)}")
+
+    def _visit_ended(self, message: VisitEnded) -> None:
+        with self.lock:
+            self.tally.take(message)
+            trip = self.tally.trips.get(message.visit)
+            where = f" {trip.well} field{'s' if len(trip.fields) > 1 else ''} {', '.join(trip.fields)}" if trip else ""
+            text = f"visit {message.visit}{where}: {count(len(message.frames), 'frame')} stored"
+            if message.missing:
+                text += f", {len(message.missing)} missing ({message.missing[0].reason})"
+            self._say(message.at_s, text)
+
+    def _measured(self, message: Measured | MeasurementFailed) -> None:
+        with self.lock:
+            self.tally.take(message)
+            if isinstance(message, Measured) and message.status == "ok":
+                return
+            trip = self.tally.trips.get(message.visit)
+            what = "rejected" if isinstance(message, Measured) else message.kind
+            self._say(message.at_s, f"{trip.well if trip else '?'} field {message.field} {what}: {message.reason}")
+
+    def _fault(self, message: Fault) -> None:
+        with self.lock:
+            self.faults.append(message)
+            self._say(self.tally.at_s, f"fault in {message.call}, attempt {message.attempt}: {message.message}")
+
+    def _pause_changed(self, paused: bool) -> None:
+        with self.lock:
+            self.paused = paused
+            self._say(self.tally.at_s, "paused" if paused else "resumed")
+
+    def _finished(self, message: RunEnded) -> None:
+        with self.lock:
+            self.tally.take(message)
+            self.finished = message
+            self._say(message.at_s, f"{message.exit}: {message.reason}" if message.reason else message.exit)
+
+    def _say(self, at_s: float, text: str) -> None:
+        if self._lines is not None:
+            self._lines.append(f"{duration(at_s):>12}  {text}")
+
+
+def summary(decided: Decided) -> str:
+    """Return one line on a decision: the wells, why the first of them, what was denied, or the reason to stop."""
+    taken = [made for made in decided.proposals if made.verdict == ACCEPTED]
+    denied = [made for made in decided.proposals if made.verdict != ACCEPTED]
+    parts = []
+    if decided.error:
+        parts.append(f"{decided.error}; {decided.policy} goes on")
+    if taken:
+        parts.append(f"{names([made.well for made in taken])} - {taken[0].why.rule}: {taken[0].why.text.rstrip('.')}")
+    if denied:
+        parts.append(f"denied {names([made.well for made in denied])}: {denied[0].verdict}")
+    if decided.stop:
+        parts.append(f"stop: {decided.stop}")
+    return "; ".join(parts) or "nothing to do before the next result"

@@ -1,0 +1,295 @@
+"""``report.html``: one page that explains a run, complete in itself: no network request, no script."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from phenoloop.model import Decided, ProposalRecord
+from phenoloop.watch import plate_map
+from phenoloop.watch.report_drawings import draw_bands, draw_plate, draw_visits
+from phenoloop.watch.report_json import ReportContent
+from phenoloop.watch.tally import ACCEPTED, Tally
+from phenoloop.watch.thumbnails import FieldPicture, data_uri, draw, shared_contrast
+from phenoloop.watch.verdict import EXITS, aligned, count, duration, in_order, number, percent, verdict
+
+Pictures = Callable[[str, str], FieldPicture | None]
+"""(well, field) -> its pixels and labels, or None where there are none."""
+
+WELLS_SHOWN: Final = 6
+FIELDS_SHOWN: Final = 2
+BUDGETS: Final = {
+    "frames": "Images planned",
+    "duration_s": "Run clock",
+    "disk_bytes": "Disk (uncompressed)",
+    "light_s": "Light on the most exposed field",
+}
+STEPS: Final = {
+    "acquire": ("Acquire", "one frame: move, expose, read out"),
+    "store": ("Store", "one visit until its frames are durable"),
+    "segment": ("Segment", "objects of one field"),
+    "measure": ("Measure", "features, spots and readouts of one field"),
+    "decide": ("Decide", "one ask of the policy"),
+    "image_to_decision": ("Image to decision", "from the last frame of a visit to the decision that used it"),
+}
+
+
+def render(content: ReportContent, report: Mapping[str, Any], pictures: Pictures | None = None) -> str:
+    """Return the page.
+
+    Parameters
+    ----------
+    content : ReportContent
+        The run.
+    report : mapping
+        What `build_report` made of it.
+    pictures : callable, optional
+        ``(well, field) -> FieldPicture or None``; asked for a few fields of a few wells. None: no thumbnails.
+
+    Returns
+    -------
+    str
+        A whole HTML document; encode it as UTF-8.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    environment = Environment(
+        loader=PackageLoader("phenoloop.watch"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=number, aligned=aligned, percent=percent, duration=duration)
+    tally = Tally(content.plan).take_all(content.messages)
+    readout = plate_map.shown_readout(report, content.plan.readouts)
+    shown = [well["readouts"][readout] for well in report["wells"]] if readout else []
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        verdict=verdict(report),
+        exit=EXITS.get(report["exit"], report["exit"]),
+        readout=readout,
+        calls=plate_map.CALLS,
+        plate=draw_plate(content.plan, report, readout),
+        visits=draw_visits(tally, report),
+        wells=_wells(content, report, readout),
+        columns=_columns(content),
+        bands=draw_bands(report, readout),
+        band=next((entry for entry in shown if entry["kind"]), None),
+        decisions=[_decision(decided) for decided in tally.decisions],
+        pictures=_thumbnails(report, tally, readout, pictures),
+        groups=_groups(content, report, tally),
+        faults=_faults(tally),
+        gaps=Counter(gap.reason for gap in tally.missing).most_common(),
+        steps=[(title, what, report["timing_ms"].get(step, {})) for step, (title, what) in STEPS.items()],
+        budget=[_budget(name, entry) for name, entry in report["budget"].items()],
+        provenance=list(_flat(report["provenance"])),
+        policy=list(_flat(report["policy"].get("parameters", {}))),
+    )
+
+
+# -- wells ------------------------------------------------------------------------------------------------------
+
+
+def _columns(content: ReportContent) -> list[str]:
+    """The first columns of the plate map that say something: at most three, constant ones left out."""
+    found: dict[str, set[Any]] = defaultdict(set)
+    for well in content.plan.wells:
+        for column, value in well.properties.items():
+            found[column].add(value)
+    return [column for column, values in found.items() if len(values) > 1][:3]
+
+
+def _wells(content: ReportContent, report: Mapping[str, Any], readout: str | None) -> list[dict[str, Any]]:
+    properties = {well.name: well.properties for well in content.plan.wells}
+    columns = _columns(content)
+    return [
+        well
+        | {
+            "shown": well["readouts"].get(readout) if readout else None,
+            "properties": [_cell(properties[well["well"]].get(column)) for column in columns],
+        }
+        for well in in_order(report)
+    ]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return number(value, 4) if isinstance(value, float) else str(value)
+
+
+# -- decisions --------------------------------------------------------------------------------------------------
+
+
+def _decision(decided: Decided) -> dict[str, Any]:
+    """One decision for the page; proposals with the same rule stand together."""
+    taken = [made for made in decided.proposals if made.verdict == ACCEPTED]
+    grouped: dict[str, list[ProposalRecord]] = defaultdict(list)
+    for made in taken:
+        grouped[made.why.rule].append(made)
+    return {
+        "number": decided.decision,
+        "at": duration(decided.at_s),
+        "policy": decided.policy,
+        "asked": decided.asked,
+        "stop": decided.stop,
+        "error": decided.error,
+        "wells": [made.well for made in taken],
+        "fields": count(sum(len(made.fields) for made in taken), "field"),
+        "groups": [_group(rule, members) for rule, members in grouped.items()],
+        "denied": [
+            {"well": made.well, "verdict": made.verdict, "rule": made.why.rule}
+            for made in decided.proposals
+            if made.verdict != ACCEPTED
+        ],
+    }
+
+
+def _group(rule: str, members: Sequence[ProposalRecord]) -> dict[str, Any]:
+    """Proposals of one rule; a sentence that all of them share is said once."""
+    texts = {made.why.text for made in members}
+    shared = texts.pop() if len(texts) == 1 and len(members) > 1 else ""
+    return {"rule": rule, "shared": shared, "members": [_member(made, shared) for made in members]}
+
+
+def _member(made: ProposalRecord, shared: str) -> dict[str, Any]:
+    return {
+        "well": made.well,
+        "text": "" if shared else made.why.text,
+        "visit": made.visit,
+        "fields": ", ".join(made.fields),
+        "numbers": [(name, number(value)) for name, value in made.why.numbers.items()],
+        "instead": made.why.instead,
+    }
+
+
+# -- pictures ---------------------------------------------------------------------------------------------------
+
+
+def wells_of_interest(report: Mapping[str, Any], readout: str | None) -> list[tuple[str, str]]:
+    """Return up to six wells worth a look, each with the reason, strongest first and always with a control."""
+    seen = [well for well in in_order(report) if well["fields"]]
+    if readout is not None and all(well["rank"] is None for well in seen):
+        seen.sort(key=lambda well: -(well["readouts"][readout]["mean"] or 0.0))
+    subjects = [well for well in seen if not well["control"]]
+    controls = [well for well in seen if well["control"]]
+    chosen: dict[str, str] = {}
+    for well in [well for well in subjects if well["call"] == "hit"][:3]:
+        chosen[well["well"]] = "hit"
+    for well in [well for well in subjects if well["call"] == "undecided"][:1]:
+        chosen[well["well"]] = "undecided"
+    for well in controls[len(controls) // 2 :][:1]:
+        chosen[well["well"]] = "control"
+    for well in subjects[:2] + subjects[len(subjects) // 2 :][:1] + subjects[-1:]:
+        label = plate_map.CALLS[well["call"]] if well["call"] else f"rank {well['rank']}" if well["rank"] else "imaged"
+        chosen.setdefault(well["well"], label)
+    order = [well["well"] for well in seen]
+    return sorted(list(chosen.items())[:WELLS_SHOWN], key=lambda pair: order.index(pair[0]))
+
+
+def _thumbnails(
+    report: Mapping[str, Any], tally: Tally, readout: str | None, pictures: Pictures | None
+) -> dict[str, Any] | None:
+    if pictures is None:
+        return None
+    found: list[tuple[str, str, str, FieldPicture]] = []
+    for well, reason in wells_of_interest(report, readout):
+        fields = sorted(tally.wells[well].accepted, key=lambda name: (len(name), name))[:FIELDS_SHOWN]
+        looked = ((field, pictures(well, field)) for field in fields)
+        found.extend((well, reason, field, picture) for field, picture in looked if picture is not None)
+    if not found:
+        return None
+    contrast = shared_contrast(picture for *_, picture in found)
+    values = {(result.well, result.field): result.readouts for result in tally.results.values()}
+    shown: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for well, reason, field, picture in found:
+        rgb = draw(picture, contrast)
+        value = values.get((well, field), {}).get(readout) if readout else None
+        shown[well, reason].append(
+            {"field": field, "uri": data_uri(rgb), "width": rgb.shape[1], "height": rgb.shape[0], "value": value}
+        )
+    first = found[0][3]
+    return {
+        "wells": [{"well": well, "reason": reason, "fields": fields} for (well, reason), fields in shown.items()],
+        "channels": [(name, contrast[name]) for name in first.channels],
+        "labels": list(first.labels),
+    }
+
+
+# -- quality, faults, budget, provenance ------------------------------------------------------------------------
+
+
+def _groups(content: ReportContent, report: Mapping[str, Any], tally: Tally) -> list[dict[str, Any]]:
+    """Rejections by treatment, controls apart: a gate that rejects one group more often biases the answer."""
+    text = [
+        column
+        for column in _columns(content)
+        if all(isinstance(well.properties.get(column), str | None) for well in content.plan.wells)
+    ]
+    properties = {well.name: well.properties for well in content.plan.wells}
+    controls = set(content.setup.controls)
+
+    def group(name: str) -> str:
+        label = str(properties[name].get(text[0])) if text else "wells"
+        return f"controls ({label})" if name in controls and text else "controls" if name in controls else label
+
+    wells: Counter[str] = Counter(group(well["well"]) for well in report["wells"])
+    statuses: dict[str, Counter[str]] = defaultdict(Counter)
+    reasons: dict[str, Counter[str]] = defaultdict(Counter)
+    for result in tally.results.values():
+        statuses[group(result.well)][result.status] += 1
+        if result.status != "ok":
+            reasons[group(result.well)][result.reason or result.status] += 1
+    return [
+        {
+            "group": name,
+            "wells": size,
+            "ok": statuses[name]["ok"],
+            "rejected": statuses[name].total() - statuses[name]["ok"],
+            "share": 1 - statuses[name]["ok"] / total if (total := statuses[name].total()) else None,
+            "reasons": reasons[name].most_common(3),
+        }
+        for name, size in sorted(wells.items(), key=lambda item: (not item[0].startswith("controls"), item[0]))
+    ]
+
+
+def _faults(tally: Tally) -> list[dict[str, Any]]:
+    kinds: Counter[tuple[str, str]] = Counter((fault.call, fault.message) for fault in tally.faults)
+    places: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for fault in tally.faults:
+        if fault.channel:
+            places[fault.call, fault.message].add(fault.channel)
+    return [
+        {"call": call, "message": message, "times": times, "channels": sorted(places[call, message])}
+        for (call, message), times in kinds.most_common()
+    ]
+
+
+def _budget(name: str, entry: Mapping[str, float | None]) -> dict[str, Any]:
+    used, limit = entry["used"] or 0.0, entry["limit"]
+
+    def shown(value: float) -> str:
+        if name == "disk_bytes":
+            return f"{value / 1e9:.3g} GB" if value >= 1e9 else f"{value / 1e6:.3g} MB"
+        return f"{value:.0f}" if name == "frames" else duration(value)
+
+    return {
+        "title": BUDGETS.get(name, name),
+        "used": shown(used),
+        "limit": "no limit" if limit is None else shown(limit),
+        "share": None if not limit else min(1.0, used / limit),
+    }
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            rows.extend(_flat(value, f"{prefix}{key}."))
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            rows.append((f"{prefix}{key}", ", ".join(str(item) for item in value)))
+        else:
+            rows.append((f"{prefix}{key}", "" if value is None else str(value)))
+    return rows

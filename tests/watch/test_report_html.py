@@ -1,0 +1,227 @@
+"""The page: complete, quiet on the network, safe against what files and plug-ins say."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from phenoloop.model import Decided
+from phenoloop.watch.plate_map import CIVIDIS, colour, ink_on, row_name, shares
+from phenoloop.watch.report_html import render, wells_of_interest
+from phenoloop.watch.report_json import ReportContent, build_report
+from phenoloop.watch.thumbnails import FieldPicture, data_uri, draw, shared_contrast
+from tests.watch.builders import make_content, make_picture
+
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+
+
+class Strict(HTMLParser):
+    """Collects what a page loads, its ids and texts; refuses tags that do not match."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.tags: dict[str, int] = {}
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open
+        assert self.open[-1] == tag, f"</{tag}> closes <{self.open[-1]}>"
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def parse(page: str) -> Strict:
+    parser = Strict()
+    parser.feed(page)
+    assert parser.open == []
+    return parser
+
+
+@pytest.fixture(scope="module")
+def content() -> ReportContent:
+    return make_content()
+
+
+@pytest.fixture(scope="module")
+def page(content: ReportContent) -> str:
+    return render(content, build_report(content), make_picture)
+
+
+def test_the_page_asks_no_network_for_anything(page: str) -> None:
+    found = parse(page)
+    assert found.links
+    assert all(link.startswith("data:") for link in found.links)
+    assert "script" not in found.tags
+    assert not re.search(r"@import|url\((?!#)", page)
+    assert "default-src 'none'" in page
+
+
+def test_everything_is_on_it(page: str, content: ReportContent) -> None:
+    found = parse(page)
+    text = re.sub(r"\s+", " ", " ".join(found.text))
+    for part in (
+        "4 hits among 18 wells",
+        "B2, C4, A3 and D3 differ from the controls.",
+        "151 images of 432 possible",
+        "all 9 fields of C6 were imaged",
+        "no further image would change a call",
+        "stage did not arrive within 20 s",
+        "camera: no image within 20 s (3 attempts)",
+        "too few objects (at least 10)",
+        "controls (vehicle)",
+        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    ):
+        assert part in text, part
+    decisions = [message for message in content.messages if isinstance(message, Decided)]
+    assert found.tags["details"] == len(decisions)
+    for made in decisions[0].proposals:
+        assert made.why.text in text
+    wells = re.findall(r'<g class="well (?:seen|unseen|unknown)', page)
+    assert len(wells) >= len(content.plan.wells)
+
+
+@pytest.mark.parametrize(
+    "content_of",
+    [
+        pytest.param({"question": False}, id="no question"),
+        pytest.param({"enough_controls": False}, id="too few controls"),
+    ],
+)
+def test_other_runs_have_a_page_too(content_of: dict[str, bool]) -> None:
+    content = make_content(**content_of)
+    parse(render(content, build_report(content)))
+
+
+def test_a_run_that_took_nothing_has_a_page() -> None:
+    content = dataclasses.replace(make_content(), messages=[], stored_on_disk=0, answer=None, question=None, policy={})
+    text = " ".join(parse(render(content, build_report(content), make_picture)).text)
+    assert "No image was taken" in text
+    assert "phenoloop resume" in text
+
+
+def test_names_from_files_cannot_become_markup() -> None:
+    content = make_content()
+    evil = "<script>alert(1)</script>"
+    first = content.plan.wells[0]
+    wells = (dataclasses.replace(first, properties={"treatment": evil, "dose": 1.0}), *content.plan.wells[1:])
+    plan = dataclasses.replace(content.plan, wells=wells, name=evil)
+    page = render(dataclasses.replace(content, plan=plan, run=evil), build_report(content) | {"reason": evil})
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_wells_of_interest_hold_hits_and_a_control(content: ReportContent) -> None:
+    chosen = wells_of_interest(build_report(content), "vesicles")
+    reasons = [reason for _, reason in chosen]
+    assert len(chosen) <= 6
+    assert reasons.count("hit") == 3
+    assert reasons.count("control") == 1
+    assert len({well for well, _ in chosen}) == len(chosen)
+
+
+def test_without_a_question_the_strongest_well_is_shown() -> None:
+    content = make_content(question=False)
+    assert wells_of_interest(build_report(content), "vesicles")[0][0] == "B2"
+
+
+# -- pictures and colours ---------------------------------------------------------------------------------------
+
+
+def picture(size: int, *, brightest: int = 1000) -> FieldPicture:
+    image = np.zeros((1, size, size), np.uint16)
+    image[0, size // 2 - 10 : size // 2 + 10, size // 2 - 10 : size // 2 + 10] = brightest
+    labels = (image[0] > 0).astype(np.int32)
+    return FieldPicture(image=image, channels=("DNA",), labels={"nuclei": labels})
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        pytest.param(100, 100, id="smaller than a thumbnail"),
+        pytest.param(256, 256, id="as large"),
+        pytest.param(2048, 256, id="a large camera"),
+    ],
+)
+def test_thumbnail_sizes(size: int, shown: int) -> None:
+    field = picture(size)
+    assert draw(field, shared_contrast([field])).shape == (shown, shown, 3)
+
+
+def test_an_object_is_outlined_and_the_contrast_is_shared() -> None:
+    dim, bright = picture(256, brightest=500), picture(256, brightest=4000)
+    contrast = shared_contrast([dim, bright])
+    assert contrast == {"DNA": (0.0, 4000.0)}
+    rgb = draw(bright, contrast)
+    edge, inside, outside = rgb[128, 118], rgb[128, 128], rgb[10, 10]
+    assert edge.astype(int).sum() > inside.astype(int).sum() > outside.astype(int).sum() == 0
+    assert draw(dim, contrast)[128, 128].astype(int).sum() < inside.astype(int).sum() / 2
+
+
+def test_data_uri_is_a_picture() -> None:
+    import cv2
+
+    rgb = np.zeros((32, 48, 3), np.uint8)
+    rgb[:, :, 0] = 200
+    head, _, body = data_uri(rgb).partition(",")
+    assert head == "data:image/webp;base64"
+    decoded = cv2.imdecode(np.frombuffer(base64.b64decode(body), np.uint8), cv2.IMREAD_COLOR)
+    assert decoded is not None
+    assert decoded.shape == (32, 48, 3)
+    assert abs(int(decoded[16, 24, 2]) - 200) < 12
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [
+        pytest.param(-1.0, CIVIDIS[0], id="below"),
+        pytest.param(0.0, CIVIDIS[0], id="lowest"),
+        pytest.param(1.0, CIVIDIS[-1], id="highest"),
+        pytest.param(2.0, CIVIDIS[-1], id="above"),
+    ],
+)
+def test_colours_end_where_the_map_ends(share: float, expected: tuple[int, int, int]) -> None:
+    assert colour(share) == expected
+
+
+def test_lightness_grows_along_the_map() -> None:
+    grey = [0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in (colour(i / 50) for i in range(51))]
+    assert grey == sorted(grey)
+    assert ink_on(colour(0.0)) == (255, 255, 255)
+    assert ink_on(colour(1.0)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        pytest.param({"A1": 1.0, "A2": 3.0, "A3": 2.0}, {"A1": 0.0, "A2": 1.0, "A3": 0.5}, id="range"),
+        pytest.param({"A1": 1.0, "A2": None}, {"A1": 0.5, "A2": None}, id="one known"),
+        pytest.param({"A1": None}, {"A1": None}, id="none known"),
+    ],
+)
+def test_shares(values: dict[str, float | None], expected: dict[str, float | None]) -> None:
+    assert shares(values) == expected
+
+
+@pytest.mark.parametrize(
+    ("row", "name"), [pytest.param(0, "A", id="A"), pytest.param(25, "Z", id="Z"), pytest.param(31, "AF", id="1536")]
+)
+def test_row_names(row: int, name: str) -> None:
+    assert row_name(row) == name
