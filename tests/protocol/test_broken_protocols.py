@@ -135,7 +135,7 @@ BROKEN = [
     ),
     pytest.param("name: GFP,", "name: GFP-2,", "GFP-2", "letters, digits and _", id="name that no expression can say"),
     # -- quantities
-    pytest.param("exposure: 20 ms", "exposure: 20 um", "20 um", "use us, ms, s or min", id="unit of another kind"),
+    pytest.param("exposure: 20 ms", "exposure: 21 um", "21 um", "use us, ms, s or min", id="unit of another kind"),
     pytest.param("exposure: 20 ms", "exposure: -20 ms", "-20 ms", "greater than 0", id="negative exposure"),
     pytest.param("duration: 2 h", "duration: 2", "2, disk", "has no unit", id="duration without unit"),
     pytest.param("false_hits: 5 %", "false_hits: 5", "5\npolicy", "has no unit", id="percent without sign"),
@@ -147,7 +147,7 @@ BROKEN = [
     pytest.param("[A1:B3]", "[A1:B3, H13]", "H13", "rows A-H and columns 1-12", id="well off the plate"),
     pytest.param("[A1:B3]", "[A1:B3, 3B]", "3B", "write it like B3", id="well written backwards"),
     pytest.param("[A1:B3]", "[B3:A1]", "B3:A1", "backwards", id="range backwards"),
-    pytest.param("[A1:B3]", "[A1:B4]", "map.csv", "lacks B4", id="map lacks a well"),
+    pytest.param("[A1:B3]", "[A1:B4]", "map.csv", "lacks A4, B4", id="map lacks a well"),
     pytest.param("map: map.csv", "map: mpa.csv", "mpa.csv", "there is no plate map", id="map not there"),
     pytest.param("  map:", "  where: dose > 1000\n  map:", "dose >", "matches none of 6 wells", id="where of no well"),
     pytest.param("  map:", "  where: dosis > 1\n  map:", "dosis", "did you mean 'dose'", id="where of no column"),
@@ -167,13 +167,6 @@ BROKEN = [
     pytest.param("microscope: demo", "microscope: {config: dmeo}", "dmeo", "no configuration", id="cfg not there"),
     pytest.param(
         "microscope: demo", "microscope: {config: demo, stge: {}}", "stge", "'stage'", id="inline microscope key"
-    ),
-    pytest.param(
-        "microscope: demo",
-        "microscope: {config: demo, stage: {x: [0 um, 9 mm]}}",
-        "wells:",
-        "outside",
-        id="stage limits",
     ),
     # -- names between blocks
     pytest.param("column: gfp_ms", "column: gpf_ms", "gpf_ms", "did you mean 'gfp_ms'", id="exposure column unknown"),
@@ -236,7 +229,7 @@ def test_broken_protocol(old: str, new: str, caret: str, way_out: str, folder: P
         pytest.param("hello", "mapping", id="a word"),
         pytest.param("a: 1\n---\nb: 1\n", "second document", id="two documents"),
         pytest.param("a: \x07\n", "no place in a text file", id="control character"),
-        pytest.param("a: &x [*x]\n", "cannot be read", id="alias of itself"),
+        pytest.param("a: &x [*x]\n", "nested too deeply", id="alias of itself"),
         pytest.param(
             "a: &a [1,1,1,1,1,1,1,1,1]\n"
             + "".join(f"{n}: &{n} [{', '.join([f'*{m}'] * 9)}]\n" for m, n in zip("abcdef", "bcdefg", strict=True)),

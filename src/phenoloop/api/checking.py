@@ -44,8 +44,9 @@ def check(path: Path, *, simulate: bool = False, hardware: bool = False) -> Chec
     HardwareError
         With `hardware`, if the microscope does not answer.
     """
-    loaded = load(path, Registry(), simulate=simulate)
-    lines = forecast(loaded).lines()
+    registry = Registry()
+    loaded = load(path, registry, simulate=simulate)
+    lines = forecast(loaded, registry).lines()
     if hardware:
         from phenoloop.errors import HardwareError
         from phenoloop.microscope.doctor import hardware_checks

@@ -35,9 +35,15 @@ class Interrupts:
 
     Before the run has begun, the first one raises KeyboardInterrupt. Once it has, the first sets `asked` and the
     second ends the process, whatever the hardware does: images and journal are complete to the last visit.
+
+    Parameters
+    ----------
+    leave : callable
+        Called just before the process is ended, to give the terminal back.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, leave: Callable[[], None]) -> None:
+        self._leave = leave
         self.asked = False
         self.armed = False
         self._before: Any = None
@@ -53,8 +59,9 @@ class Interrupts:
         if not self.armed:
             raise KeyboardInterrupt
         if self.asked:
+            self._leave()
             # Not sys.exit: a thread that hangs in a driver would keep the process alive.
-            os.write(2, b"\nleft at once: the hardware was not put in its safe state; go on with: phenoloop resume\n")
+            os.write(2, b"left at once: the hardware was not put in its safe state; go on with: phenoloop resume\n")
             os._exit(INTERRUPTED)
         self.asked = True
 
@@ -101,7 +108,7 @@ def carry_out(job: Job, *, stream: TextIO | None = None, resumed: bool = False) 
             live[0].stop(REASON)
         guarded(view.refresh)
 
-    with Interrupts() as interrupts:
+    with Interrupts(view.abandon) as interrupts:
         try:
             result = job(on_start=on_start, on_wait=on_wait)
         finally:

@@ -48,7 +48,7 @@ def recorded_once(granted: Granted, plan: Plan, ledger: Ledger, at_s: float) -> 
     if not plan.once:
         return granted.fields
     profile, well = granted.profile.name, granted.well.name
-    kept = tuple(name for name in granted.fields if not ledger.was_given(profile, well, name))
+    kept = tuple(name for name in granted.fields if not ledger.was_used(profile, well, name))
     return kept or Denial(sentence=f"recorded once: every field asked for in {well} was imaged before")
 
 

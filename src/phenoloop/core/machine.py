@@ -166,6 +166,9 @@ class Machine:
 
     def _take_up(self, happened: Input) -> list[Message]:
         self._leave(Phase.RUNNING, "completed", "")
+        for state in self._visits.values():
+            if state.ended is not None:
+                self.ledger.release(state.visit, state.ended)
         # Fields that ended without being measured, because the run was stopped, are measured now.
         measures = [measure for state in self._visits.values() for measure in state.measure(self.at_s)]
         return [*measures, *self._go_on()]
@@ -233,7 +236,9 @@ class Machine:
         fruitless = 0
         while self.phase is Phase.RUNNING and len(self.untold) <= self.plan.in_flight - self.plan.batch:
             if spent := budget_spent(self.plan, self.ledger, self.at_s):
-                self._leave(Phase.DRAINING, "budget", spent)
+                # A visit under way may give back what it did not take.
+                if not self.untold:
+                    self._leave(Phase.DRAINING, "budget", spent)
                 break
             decision = self._dispatcher.decide(self.untold, self.at_s)
             if decision.record is not None:

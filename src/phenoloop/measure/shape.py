@@ -31,7 +31,8 @@ def shape_features(labels: NDArray[np.int32], groups: Groups, pixel_size_um: flo
         For ``area_um2``.
     """
     height, width = labels.shape
-    rows, columns = np.divmod(groups.index, width)
+    rows = groups.index // width
+    columns = groups.index - rows * width  # several times faster than divmod
     area = groups.count.astype(np.float64)
     y, x = groups.mean(rows), groups.mean(columns)
     dy, dx = rows - y[groups.group], columns - x[groups.group]
@@ -74,8 +75,8 @@ def _perimeter(labels: NDArray[np.int32], n: int) -> NDArray[np.float64]:
     outline |= framed[2:, 1:-1] != middle
     outline |= framed[:-2, 1:-1] != middle
     outline &= middle != 0
-    rows, columns = np.divmod(np.flatnonzero(outline), labels.shape[1])
-    place = (rows + 1) * stride + columns + 1
+    index = np.flatnonzero(outline)
+    place = index + 2 * (index // labels.shape[1]) + stride + 1
     own = framed.ravel()[place]
     drawn = np.zeros(framed.size, dtype=np.int32)
     drawn[place] = own

@@ -168,25 +168,22 @@ class StrictEngine(MDAEngine):
         report = self.reporter(field, channel)
         profile = self._plan.profiles[self.tally.command.visit.profile]
         self._optics.enter(profile, report)
-        assert event.x_pos is not None
-        assert event.y_pos is not None
         assert event.channel is not None
-        assert event.exposure is not None
         try:
-            x, y = self._steps.xy(event.x_pos, event.y_pos, report)
+            x, y = self._steps.xy(_known(event.x_pos), _known(event.y_pos), report)
         except FrameError as error:
             if not self._gate.halted():
                 self._given_up[field] = str(error)  # the other channels would only ask the same stage again
             raise
         z = self._steps.read_z(report) if event.z_pos is None else self._steps.z(event.z_pos, report)
         self._steps.config(event.channel.group, event.channel.config, report)
-        exposure_ms = self._steps.exposure(event.exposure, report)
+        exposure_ms = self._steps.exposure(_known(event.exposure), report)
         self._steps.wake(report)
         return State(x, y, z, exposure_ms)
 
     def _give_up(self, event: MDAEvent, reason: str) -> None:
         reason = self._gate.reason or reason
-        if SWEEP in event.metadata:
+        if SWEEP in event.metadata and not self._gate.halted():
             self._lose_focus(event.metadata[SWEEP], reason)
         for address in _addresses(event):
             self.tally.miss(address, reason)
@@ -202,7 +199,7 @@ class StrictEngine(MDAEngine):
         """Expose and read one picture; after a refusal every piece of state is brought to its place again."""
         field, channel = _field_and_channel(event)
         report = self.reporter(field, channel)
-        exposure_ms = event.exposure or 0.0
+        exposure_ms = _known(event.exposure)
         problem = ""
         for attempt in range(1, self._steps.attempts + 1):
             if attempt > 1:
@@ -276,20 +273,20 @@ class StrictEngine(MDAEngine):
         pictures, attempts = self._run_burst(event, looks)
         for single, pixels in zip(singles, pictures, strict=True):
             # What the hardware stepped through by itself cannot be read back frame by frame.
-            here = self._state
-            state = State(
-                x_um=(single.x_pos if event.x_sequence else None) or here.x_um,
-                y_um=(single.y_pos if event.x_sequence else None) or here.y_um,
-                z_um=single.z_pos if event.z_sequence else here.z_um,
-                exposure_ms=(single.exposure if event.exposure_sequence else None) or here.exposure_ms,
-            )
+            state = self._state
+            if event.x_sequence:
+                state = dataclasses.replace(state, x_um=_known(single.x_pos), y_um=_known(single.y_pos))
+            if event.z_sequence:
+                state = dataclasses.replace(state, z_um=single.z_pos)
+            if event.exposure_sequence:
+                state = dataclasses.replace(state, exposure_ms=_known(single.exposure))
             yield self._hand_over(single, pixels, attempts, state)
 
     def _run_burst(self, event: SequencedEvent, looks: list[Look]) -> tuple[list[NDArray[Any]], int]:
         singles = single_events(event)
         field, channel = _field_and_channel(event)
         report = self.reporter(field, channel)
-        exposures = [single.exposure or 0.0 for single in singles]
+        exposures = [_known(single.exposure) for single in singles]
         silence_s = max(exposures) / 1000 + self._timeout_s
         problem = ""
         for attempt in range(1, self._steps.attempts + 1):
@@ -335,7 +332,9 @@ class StrictEngine(MDAEngine):
         self._focus.sweep(sweep.plan, sweep.place, sharpness, self.reporter(sweep.place.name, sweep.channel.name))
 
     def _lose_focus(self, sweep: Sweep, reason: str) -> None:
-        if sweep.plan.if_fails == "skip" and not self._gate.halted():
+        """Say that there is no focus; the fields are imaged where the drive was before, or not at all."""
+        self.reporter(sweep.place.name, sweep.channel.name)("autofocus", reason, 1)
+        if sweep.plan.if_fails == "skip":
             for field in sweep.fields:
                 self._given_up.setdefault(field, reason)
 
@@ -345,6 +344,12 @@ class StrictEngine(MDAEngine):
         return Look(
             address=address, group=event.channel.group, channel=channel, pixel_size_um=self._optics.pixel_size_um
         )
+
+
+def _known(value: float | None) -> float:
+    """Return a value that every event of ours has, though useq allows None."""
+    assert value is not None
+    return value
 
 
 def _addresses(event: MDAEvent) -> list[FrameAddress]:

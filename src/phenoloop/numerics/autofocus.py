@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 MIN_CONTRAST: Final = 1.3
 """Sharpest over dullest plane, below which a sweep saw only noise.
 
-Measured on sweeps of simulated cells: an empty field stays below 1.1, one cell in the picture is above 2.
+Measured on sweeps of +-10 um over the synthetic specimen (tests/microscope/test_focus.py): fields without a cell give
+1.01 to 1.02, one nucleus 1.5 to 2.5, three nuclei 3.9 and more.
 """
 
 

@@ -44,6 +44,18 @@ class Forecast:
     controls: int
     notes: tuple[str, ...]
 
+    def lines(self) -> list[str]:
+        """Return it in sentences, for a terminal."""
+        minutes, seconds = divmod(round(self.seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        time = f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
+        return [
+            f"{self.wells} wells, {self.fields} fields, {self.controls} control wells",
+            f"at most {self.frames} frames in {time}, {self.disk_bytes / 1e9:.2f} GB of images before compression",
+            f"light: {self.light_s:g} s of exposure per field and visit",
+            *self.notes,
+        ]
+
 
 def light_s(profile: ProfilePlan, well: str) -> float:
     """Return the seconds of exposure that one visit gives a field."""

@@ -119,7 +119,8 @@ class ExposureColumn(StrictModel):
 
 
 def _exposure_form(value: Any) -> str:
-    return "column" if isinstance(value, Mapping | ExposureColumn) else "value"
+    # In angle brackets, so that no key of a file can be taken for the tag in the path of an error.
+    return "<column>" if isinstance(value, Mapping | ExposureColumn) else "<value>"
 
 
 class ChannelBlock(StrictModel):
@@ -131,7 +132,7 @@ class ChannelBlock(StrictModel):
         default=None, description="configuration group; the microscope's channel group unless given"
     )
     exposure: Annotated[
-        Annotated[Exposure, Tag("value")] | Annotated[ExposureColumn, Tag("column")], Discriminator(_exposure_form)
+        Annotated[Exposure, Tag("<value>")] | Annotated[ExposureColumn, Tag("<column>")], Discriminator(_exposure_form)
     ]
     power: Percent | None = Field(default=None, description="light power, for the record")
 

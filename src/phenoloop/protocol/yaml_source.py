@@ -87,7 +87,8 @@ class Source:
         if place is None:  # the root: point at its first key
             place = next(iter(self.places.values()), Place(1, 1, 1, 1))
             key = True
-        if key or len(found) < len(path):
+        # What begins on a later line is a block; its key says better what is meant than its first line.
+        if key or len(found) < len(path) or place.line > place.key_line:
             return self.at(message, place.key_line, place.key_column, where)
         inside = 0 if within is None or place.offset is None else place.offset + within
         return self.at(message, place.line, place.column + inside, where)
@@ -210,7 +211,7 @@ class _Builder:
     def value(self, node: Node, path: Path) -> Any:
         self._seen += 1
         if self._seen > _MAX_NODES or len(path) > _MAX_DEPTH:
-            raise self._fail(node, "the file is nested too deeply, or its anchors repeat too much", dotted(path))
+            raise self._fail(node, "the file is nested too deeply, or its anchors repeat too much", dotted(path[:3]))
         if isinstance(node, MappingNode):
             return self.mapping(node, path)
         if isinstance(node, SequenceNode):

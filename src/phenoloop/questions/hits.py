@@ -25,7 +25,7 @@ from phenoloop.numerics.intervals import anytime_half_width
 from phenoloop.numerics.rounding import significant
 from phenoloop.protocol.base import QuestionParams
 from phenoloop.protocol.quantities import Percent
-from phenoloop.questions.values import by_well, count_of, number
+from phenoloop.questions.values import by_well, count_of, left_out, number
 
 INTERVAL_LEVEL: Final = 0.95
 ASSUMED_RATIO: Final = 0.09
@@ -142,7 +142,7 @@ class HitsQuestion:
             "fields of one well are pseudo-replicates: a hit is this well, confirm a treatment in replicate wells"
         )
         if unknown:
-            notes.append(f"{count_of(unknown)} accepted fields have no {self._params.readout} and were left out")
+            notes.append(left_out(unknown, self._params.readout))
         return notes
 
     def _summary(self, null: Null, calls: Sequence[str | None]) -> Mapping[str, object]:

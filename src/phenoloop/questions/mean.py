@@ -16,7 +16,7 @@ from phenoloop.numerics.intervals import anytime_half_width, fixed_half_width
 from phenoloop.numerics.rounding import significant
 from phenoloop.protocol.base import QuestionParams
 from phenoloop.protocol.quantities import Percent
-from phenoloop.questions.values import by_well, count_of, number
+from phenoloop.questions.values import by_well, left_out, number
 
 _METHOD: Final = {False: "t interval, right for a number fixed beforehand", True: "t-mixture confidence sequence"}
 _IN_WELL: Final = "over the fields of this one well (pseudo-replicates), field SD pooled over wells"
@@ -85,7 +85,7 @@ class MeanQuestion:
         if not self._params.anytime:
             notes.append("intervals are right for a number of images fixed beforehand, not for one that they stopped")
         if unknown:
-            notes.append(f"{count_of(unknown)} accepted fields have no {self._params.readout} and were left out")
+            notes.append(left_out(unknown, self._params.readout))
         return Answer(wells=wells, summary=summary, notes=tuple(notes))
 
     def _half(self, sd: float, freedom: float, n: float) -> float:

@@ -61,3 +61,9 @@ def count_of(number: int) -> str:
 def number(value: float) -> float | None:
     """Return a value fit for a report: nine significant digits, None where it is not finite."""
     return significant(value) if math.isfinite(value) else None
+
+
+def left_out(unknown: int, readout: str) -> str:
+    """Return the note about accepted fields without a value."""
+    have = "field has" if unknown == 1 else "fields have"
+    return f"{count_of(unknown)} accepted {have} no {readout}; left out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ from phenoloop.storage.layout import ArrayLayout
 _LONGEST: Final = 2**31
 """Length of t that tensorstore is told. The one that readers see stands in ``zarr.json``, which we write ourselves:
 then a revisit costs one small file, and opening an array costs no read."""
+
+_SYSTEM: Final = re.compile(r'([^":]+) \[os_error_code=')
 
 
 class Writing:
@@ -33,8 +36,10 @@ class Writing:
         error = self._future.exception()
         if error is None:
             return ""
-        # tensorstore appends where in its source the error arose, which tells a microscopist nothing.
-        return str(error).partition(" [source locations")[0].partition(" [tensorstore_spec")[0] or repr(error)
+        text = str(error)
+        # The system's own words when there are any: the rest is paths and places in tensorstore's source.
+        cause = _SYSTEM.search(text)
+        return f"the disk refused it: {cause[1].strip()}" if cause else text or repr(error)
 
 
 class Chunks:

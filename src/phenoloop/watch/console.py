@@ -22,6 +22,7 @@ from phenoloop.watch.verdict import count, duration, number
 
 DECISIONS_SHOWN: Final = 5
 FAULTS_SHOWN: Final = 3
+SHOW_CURSOR: Final = "\x1b[?25h\n"
 STOPPED_BY_KEY: Final = "stopped by a key"
 
 
@@ -84,6 +85,14 @@ class LiveView:
             self._live.update(self.draw(), refresh=True)
             self._live.stop()
             self._live = None
+
+    def abandon(self) -> None:
+        """Give keys and cursor back and draw nothing."""
+        if self._keys is not None:
+            self._keys.restore()
+        if self._live is not None:
+            self._console.file.write(SHOW_CURSOR)
+            self._console.file.flush()
 
     def _press(self, key: str) -> None:
         if self._run is None or self._feed is None or self._feed.finished:
@@ -174,14 +183,17 @@ class LiveView:
         places = {(well.row, well.column): well.name for well in plan.wells}
         lines = [self._text("   " + "".join(f"{column + 1:>{width}}"[-width:] for column in columns), "dim")]
         for row in rows:
-            line = self._text(f"{row_name(row):>2} ", "dim")
+            line = Text()
+            line.append(f"{row_name(row):>2} ", "dim")
             for column in columns:
                 name = places.get((row, column))
                 if name is None:
                     line.append(" " * width)
                     continue
-                sign = "c" if name in controls else SIGNS[answer.wells[name].call] if answer is not None else ""
-                line.append_text(self._well(sign, share[name], width, seen=bool(feed.tally.wells[name].visits)))
+                seen = bool(feed.tally.wells[name].visits)
+                call = answer.wells[name].call if answer is not None and share[name] is not None else None
+                sign = "c" if name in controls else SIGNS[call]
+                line.append_text(self._well(sign, share[name], width, seen=seen))
             lines.append(line)
         known = [mean for mean in means.values() if mean is not None]
         if readout and known:

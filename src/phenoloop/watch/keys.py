@@ -40,6 +40,11 @@ class KeyReader:
             self._thread = None
             self._raw.__exit__(None, None, None)
 
+    def restore(self) -> None:
+        """Give the terminal its echo back without waiting for the thread."""
+        self._closing.set()
+        self._raw.__exit__(None, None, None)
+
     def _read(self) -> None:
         while not self._closing.is_set() and self._raw.available:
             if key := self._raw.read(0.1):

@@ -40,6 +40,10 @@ class View(Protocol):
         """Show the last of it and give the terminal back; again does nothing."""
         ...
 
+    def abandon(self) -> None:
+        """Give the terminal back and draw nothing, because the process leaves at once."""
+        ...
+
 
 class PlainView:
     """One line per visit, decision, rejected field and fault; no control codes.
@@ -71,6 +75,9 @@ class PlainView:
     def close(self) -> None:
         """Write what is left."""
         self.refresh()
+
+    def abandon(self) -> None:
+        """Lines leave nothing to give back."""
 
 
 def encodable(text: str, encoding: str | None) -> str:

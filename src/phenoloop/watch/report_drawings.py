@@ -100,7 +100,7 @@ def draw_visits(tally: Tally, report: Mapping[str, Any]) -> dict[str, Any] | Non
     if not tally.trips:
         return None
     order = [well["well"] for well in in_order(report) if tally.wells[well["well"]].visits]
-    step_y = max(3.0, min(14.0, 420 / len(order)))
+    step_y = 13.0 if len(order) <= 32 else 10.0 if len(order) <= 96 else max(3.0, 960 / len(order))
     step_x = max(2.0, min(22.0, 940 / len(tally.trips)))
     rows = {name: i for i, name in enumerate(order)}
     marks, borders, last = [], [], None

@@ -85,7 +85,7 @@ def render(content: ReportContent, report: Mapping[str, Any], pictures: Pictures
         steps=[(title, what, report["timing_ms"].get(step, {})) for step, (title, what) in STEPS.items()],
         budget=[_budget(name, entry) for name, entry in report["budget"].items()],
         provenance=list(_flat(report["provenance"])),
-        policy=list(_flat(report["policy"].get("parameters", {}))),
+        policy=[(name, value) for name, value in _flat(report["policy"].get("parameters", {})) if value],
     )
 
 

@@ -133,7 +133,7 @@ def _calls(wells: Sequence[Mapping[str, Any]], ranked: Sequence[Mapping[str, Any
         f"{names(hits)} differ{'s' if len(hits) == 1 else ''} from the controls." if hits else "No well is called."
     ]
     if open_:
-        parts.append(f"{names(open_)} {'is' if len(open_) == 1 else 'are'} undecided: more images could change that.")
+        parts.append(f"{names(open_)} {'is' if len(open_) == 1 else 'are'} undecided.")
     if unseen:
         parts.append(f"{names(unseen)} {'was' if len(unseen) == 1 else 'were'} not imaged.")
     return headline, " ".join(parts)
