@@ -214,7 +214,9 @@ def mean_and_half(values: Sequence[float] | NDArray[np.float64]) -> tuple[float,
     return float(data.mean()), float(stdtrit(n - 1, 0.975) * data.std(ddof=1) / math.sqrt(n)) if n > 1 else math.inf
 
 
-def compare(seeds: int) -> tuple[list[int], dict[str, NDArray[np.float64]], list[int], int]:
+def compare(
+    seeds: int, look_every: int = LOOK_EVERY
+) -> tuple[list[int], dict[str, NDArray[np.float64]], list[int], int]:
     """Run both policies over plates.
 
     Returns
@@ -235,7 +237,8 @@ def compare(seeds: int) -> tuple[list[int], dict[str, NDArray[np.float64]], list
     for seed in range(seeds):
         effects = true_effects(seed)
         values, true = draw_fields(seed, effects), effects >= SMALLEST
-        for name, outcome in (("hits", drive(Hits, values, seed)), ("sweep", drive(Sweep, values, seed))):
+        for name, kind in (("hits", Hits), ("sweep", Sweep)):
+            outcome = drive(kind, values, seed, look_every=look_every)
             scores[name][seed] = [f1(outcome.at(n), true) for n in frames]
             controls_called += sum(int((look.called & is_control).sum()) for look in outcome.looks)
             if name == "hits":

@@ -37,6 +37,14 @@ _FATES: Final = {
     "failing": {"ok": 0.5, "qc_fail": 0.2, "missing": 0.15, "late": 0.15},
     "hopeless": {"missing": 1.0},
 }
+_PLATES: Final = (
+    ("good", 4, 6, 0.0),
+    ("good", 2, 6, 0.2),
+    ("good", 5, 2, 0.2),
+    ("failing", 4, 6, 0.2),
+    ("hopeless", 8, 6, 0.0),
+)
+"""Fate of the images, visits per ask, control wells, share of proposals that are denied."""
 
 
 def small_plate(*, controls: int = 6, fields: int = 4, batch: int = 4) -> Setup:
@@ -70,9 +78,9 @@ def assert_policy(factory: Callable[[Setup], Policy]) -> None:
     AssertionError
         With the rule that was broken.
     """
-    for fate, weights in _FATES.items():
-        for k, controls, deny in ((4, 6, 0.0), (1, 6, 0.2), (5, 2, 0.2)):
-            _Loop(factory, small_plate(controls=controls, batch=k), weights, deny, label=f"{fate} plate, k={k}").run()
+    for fate, k, controls, deny in _PLATES:
+        plate = small_plate(controls=controls, batch=k)
+        _Loop(factory, plate, _FATES[fate], deny, label=f"{fate} plate, k={k}").run()
 
 
 def assert_question(factory: Callable[[Setup], Question]) -> None:
@@ -166,13 +174,12 @@ class _Loop:
         before = pickle.dumps(self.policy)
         answer = self.policy.ask(self.setup.batch, self._context())
         assert pickle.dumps(self.policy) == before, self._said("ask changed the policy")
-        assert self.policy.ask(self.setup.batch, self._context()) == answer, self._said(
-            "asked twice, answered otherwise"
-        )
-        assert self.twin.ask(self.setup.batch, self._context()) == answer, self._said("told the same, its twin differs")
-        json.dumps(self.policy.report(), allow_nan=False)
         if not isinstance(answer, Stop):
             self._check(answer)
+        again = self.policy.ask(self.setup.batch, self._context())
+        assert again == answer, self._said("asked twice, answered otherwise")
+        assert self.twin.ask(self.setup.batch, self._context()) == answer, self._said("told the same, its twin differs")
+        json.dumps(self.policy.report(), allow_nan=False)
         return answer
 
     def _check(self, proposals: Sequence[Proposal]) -> None:

@@ -1,4 +1,4 @@
-"""The verbs: exit codes, what goes to which stream, and errors in one paragraph. The API is faked at its border only."""
+"""The verbs: exit codes, what goes to which stream, errors in one paragraph. The API is faked at its border only."""
 
 from __future__ import annotations
 

@@ -112,6 +112,14 @@ def test_no_hit_needs_a_smallest_effect(change: str) -> None:
     assert "no_hit" not in {answer.wells[well].call for well in STRONG}
 
 
+def test_one_image_is_not_enough_where_there_are_more() -> None:
+    n = [1 if well == TREATED[0] else 6 for well in WELLS]
+    assert hits(ask(readouts(draw(1, STRONG), n))) == set(STRONG) - {TREATED[0]}
+    values = {"readout": READOUT, "controls": "x"}
+    single = HitsQuestion(HitsQuestion.Params.model_validate(values), setup(fields=(1,) * len(WELLS)))
+    assert hits(single.answer(readouts(draw(1, STRONG), [1] * len(WELLS))))
+
+
 def test_wells_without_data_are_there_and_undecided() -> None:
     answer = ask(readouts(draw(1, STRONG), n=[6] * 20 + [0] * 4))
     for well in WELLS[20:]:
@@ -144,8 +152,8 @@ def test_unknown_values_are_left_out_and_said(value: float | None) -> None:
 def test_intervals_are_honest_about_pseudo_replicates() -> None:
     interval = ask(readouts(draw(1, STRONG))).wells[TREATED[0]].interval
     assert interval is not None
-    assert interval.mean is not None and interval.low is not None and interval.high is not None
-    assert interval.low < interval.mean < interval.high
+    low, mean, high = (float(x) for x in (interval.low, interval.mean, interval.high) if x is not None)
+    assert low < mean < high
     assert (interval.n, interval.unit, interval.valid_when_peeking) == (6, "field", True)
     assert "pseudo-replicates" in interval.kind
 

@@ -172,6 +172,30 @@ def test_a_camera_that_always_refuses_costs_its_frames_and_its_light_is_counted(
     assert second.exposures == 1
 
 
+def test_after_a_refusal_of_the_camera_everything_is_brought_to_its_place_again() -> None:
+    plan = make_plan(fields=1)
+    with opened(plan) as (scope, sink):
+        core = scope.core
+        really = core.snapImage
+        calls = 0
+
+        def fall_over() -> None:
+            nonlocal calls
+            calls += 1
+            if calls == 2:  # the controller was switched off and on: it stands elsewhere, with other settings
+                core.setExposure(1.0)
+                core.setXYPosition(5000.0, 5000.0)
+                core.setConfig("Channel", "Cy5")
+                raise RuntimeError("power")
+            really()
+
+        core.snapImage = fall_over  # type: ignore[method-assign]
+        scope.acquire(acquire(plan, 1))
+        sink.wait(ends=1)
+    assert [frame.attempts for frame in sink.ends[0].frames] == [1, 2]
+    assert_taken_where_said(plan, sink.frames)
+
+
 def test_the_shutter_is_closed_after_a_camera_that_refused_in_the_middle() -> None:
     plan = make_plan(channels=(DNA,), fields=1)
     shutter: list[bool] = []

@@ -147,7 +147,7 @@ def test_plan_of_a_microscope_file(folder: Path) -> None:
     [
         pytest.param("preset: High", "preset: Higj", 3, "did you mean 'High'", id="preset"),
         pytest.param("preset: Low", "preset: Low, group: Objectiv", 4, "did you mean 'Objective'", id="group"),
-        pytest.param("safe_state: {Lamp:", "safe_state: {Lmap:", 14, "did you mean 'Lamp'", id="device"),
+        pytest.param("safe_state: {Lamp:", "safe_state: {Lmap:", 15, "did you mean 'Lamp'", id="device"),
         pytest.param("[0 mm, 110 mm]", "[110 mm, 0 mm]", 5, "wrong way round", id="limits"),
         pytest.param("bits: 12", "bitts: 12", 12, "did you mean 'bits'", id="key"),
         pytest.param("tolerance: 2 um", "tolerance: 2", 10, "has no unit", id="unit"),

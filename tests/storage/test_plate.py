@@ -359,6 +359,8 @@ def test_a_closed_plate_is_padded_without_gaps_and_refuses_more(tmp_path: Path) 
     assert (length(store, "A/1"), length(store, "B/3", 2)) == (3, 1)
     store.close()
     assert [length(store, "A/1"), *(length(store, "B/3", image) for image in range(3))] == [3, 3, 3, 3]
+    well = json.loads((store.folder / "B/3/zarr.json").read_bytes())["attributes"]["ome"]["well"]
+    assert well["images"] == [{"path": "0"}, {"path": "1"}, {"path": "2"}], "readers take the place for the path"
     validate_zarr_store(str(store.folder))
     store.close()
     for refused in (

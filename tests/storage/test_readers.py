@@ -34,7 +34,8 @@ def plate(tmp_path: Path) -> PlateStore:
     ):
         store.write(frame(at), picture(at))
         assert not store.settle(at.visit)
-    store.write_labels("nuclei", address("B3", t=0), np.full(SHAPE, 5, np.int32))
+        if at == address("B3"):
+            store.write_labels("nuclei", at, np.full(SHAPE, 5, np.int32))
     store.ensure_field(address("C2", visit=5))
     return store
 

@@ -21,7 +21,16 @@ from useq import MDAEvent
 from phenoloop.errors import FrameError
 from phenoloop.microscope import burst
 from phenoloop.microscope.clock import Clock
-from phenoloop.microscope.events import SWEEP, Sweep, address_of, outside, single_events
+from phenoloop.microscope.events import (
+    SWEEP,
+    Sweep,
+    address_of,
+    addresses_of,
+    field_and_channel,
+    known,
+    outside,
+    single_events,
+)
 from phenoloop.microscope.focus import Focus
 from phenoloop.microscope.gate import Gate
 from phenoloop.microscope.optics import Optics
@@ -134,7 +143,7 @@ class StrictEngine(MDAEngine):
             self._state = self._reach(event)
         except FrameError as error:
             self._give_up(event, str(error))
-            raise SkipEvent(len(_addresses(event)), str(error)) from error
+            raise SkipEvent(len(addresses_of(event)), str(error)) from error
 
     def exec_event(self, event: MDAEvent) -> Iterator[Payload]:  # type: ignore[override]
         """Take the frames of an event, deliver each to the sink, then show it to viewers."""
@@ -162,7 +171,7 @@ class StrictEngine(MDAEngine):
             raise FrameError(self._gate.reason)
         if refusal := outside(event, self._plan.stage):
             raise FrameError(refusal)
-        field, channel = _field_and_channel(event)
+        field, channel = field_and_channel(event)
         if reason := self._given_up.get(field):
             raise FrameError(reason)
         report = self.reporter(field, channel)
@@ -170,14 +179,14 @@ class StrictEngine(MDAEngine):
         self._optics.enter(profile, report)
         assert event.channel is not None
         try:
-            x, y = self._steps.xy(_known(event.x_pos), _known(event.y_pos), report)
+            x, y = self._steps.xy(known(event.x_pos), known(event.y_pos), report)
         except FrameError as error:
             if not self._gate.halted():
                 self._given_up[field] = str(error)  # the other channels would only ask the same stage again
             raise
         z = self._steps.read_z(report) if event.z_pos is None else self._steps.z(event.z_pos, report)
         self._steps.config(event.channel.group, event.channel.config, report)
-        exposure_ms = self._steps.exposure(_known(event.exposure), report)
+        exposure_ms = self._steps.exposure(known(event.exposure), report)
         self._steps.wake(report)
         return State(x, y, z, exposure_ms)
 
@@ -185,7 +194,7 @@ class StrictEngine(MDAEngine):
         reason = self._gate.reason or reason
         if SWEEP in event.metadata and not self._gate.halted():
             self._lose_focus(event.metadata[SWEEP], reason)
-        for address in _addresses(event):
+        for address in addresses_of(event):
             self.tally.miss(address, reason)
 
     # -- one frame ---------------------------------------------------------------------------------------------------
@@ -197,9 +206,9 @@ class StrictEngine(MDAEngine):
 
     def _snap(self, event: MDAEvent, look: Look) -> tuple[NDArray[Any], int]:
         """Expose and read one picture; after a refusal every piece of state is brought to its place again."""
-        field, channel = _field_and_channel(event)
+        field, channel = field_and_channel(event)
         report = self.reporter(field, channel)
-        exposure_ms = _known(event.exposure)
+        exposure_ms = known(event.exposure)
         problem = ""
         for attempt in range(1, self._steps.attempts + 1):
             if attempt > 1:
@@ -275,18 +284,18 @@ class StrictEngine(MDAEngine):
             # What the hardware stepped through by itself cannot be read back frame by frame.
             state = self._state
             if event.x_sequence:
-                state = dataclasses.replace(state, x_um=_known(single.x_pos), y_um=_known(single.y_pos))
+                state = dataclasses.replace(state, x_um=known(single.x_pos), y_um=known(single.y_pos))
             if event.z_sequence:
                 state = dataclasses.replace(state, z_um=single.z_pos)
             if event.exposure_sequence:
-                state = dataclasses.replace(state, exposure_ms=_known(single.exposure))
+                state = dataclasses.replace(state, exposure_ms=known(single.exposure))
             yield self._hand_over(single, pixels, attempts, state)
 
     def _run_burst(self, event: SequencedEvent, looks: list[Look]) -> tuple[list[NDArray[Any]], int]:
         singles = single_events(event)
-        field, channel = _field_and_channel(event)
+        field, channel = field_and_channel(event)
         report = self.reporter(field, channel)
-        exposures = [_known(single.exposure) for single in singles]
+        exposures = [known(single.exposure) for single in singles]
         silence_s = max(exposures) / 1000 + self._timeout_s
         problem = ""
         for attempt in range(1, self._steps.attempts + 1):
@@ -340,27 +349,7 @@ class StrictEngine(MDAEngine):
 
     def _look(self, event: MDAEvent, address: FrameAddress | None) -> Look:
         assert event.channel is not None
-        _, channel = _field_and_channel(event)
+        _, channel = field_and_channel(event)
         return Look(
             address=address, group=event.channel.group, channel=channel, pixel_size_um=self._optics.pixel_size_um
         )
-
-
-def _known(value: float | None) -> float:
-    """Return a value that every event of ours has, though useq allows None."""
-    assert value is not None
-    return value
-
-
-def _addresses(event: MDAEvent) -> list[FrameAddress]:
-    """Return the frames an event takes; none for an autofocus."""
-    return [] if SWEEP in event.metadata else [address_of(single) for single in single_events(event)]
-
-
-def _field_and_channel(event: MDAEvent) -> tuple[str, str]:
-    """Return the protocol's names of where an event is, of its first frame for a burst."""
-    if SWEEP in event.metadata:
-        sweep: Sweep = event.metadata[SWEEP]
-        return sweep.place.name, sweep.channel.name
-    address = address_of(single_events(event)[0])
-    return address.field, address.channel

@@ -63,6 +63,26 @@ def single_events(event: MDAEvent) -> tuple[MDAEvent, ...]:
     return tuple(event.events) if isinstance(event, SequencedEvent) else (event,)
 
 
+def known(value: float | None) -> float:
+    """Return a value that every event of ours has, though useq allows None."""
+    assert value is not None
+    return value
+
+
+def addresses_of(event: MDAEvent) -> list[FrameAddress]:
+    """Return the frames an event takes; none for an autofocus."""
+    return [] if SWEEP in event.metadata else [address_of(single) for single in single_events(event)]
+
+
+def field_and_channel(event: MDAEvent) -> tuple[str, str]:
+    """Return the protocol's names of where an event is, of its first frame for a burst."""
+    if SWEEP in event.metadata:
+        sweep: Sweep = event.metadata[SWEEP]
+        return sweep.place.name, sweep.channel.name
+    address = address_of(single_events(event)[0])
+    return address.field, address.channel
+
+
 def outside(event: MDAEvent, box: StageBox) -> str:
     """Return why an event may not be taken; empty if every place it goes to is inside the stage limits.
 

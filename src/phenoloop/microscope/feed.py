@@ -83,6 +83,16 @@ class Feed:
             # The runner drops this event and keeps its reason "canceled"; had we just ended, it would say "completed".
             yield MDAEvent()
 
+    def go_home(self) -> None:
+        """Bring the focus back after a stack, as part of the visit that took it.
+
+        Raises
+        ------
+        FrameError
+            If the drive does not go.
+        """
+        self._focus.go_home(self._engine.reporter())
+
     def _begin_next(self) -> bool:
         """Take the next visit that is due; waits in the dark. False: no more frames may be taken."""
         tally = self._gate.take(self._wait_s, block=False)

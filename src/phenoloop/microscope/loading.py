@@ -102,6 +102,7 @@ def load_core(microscope: MicroscopePlan) -> CMMCorePlus:
     try:
         core.setTimeoutMs(round(microscope.timeout_s * 1000))
         core.loadSystemConfiguration(str(config))
+        # Again: a configuration may set the core's own timeout.
         core.setTimeoutMs(round(microscope.timeout_s * 1000))
         core.setCircularBufferMemoryFootprint(microscope.buffer_mb)
         for device, name, value in microscope.startup:

@@ -17,7 +17,7 @@ from pymmcore_plus import CMMCorePlus
 from pymmcore_plus.mda import RunState
 
 from phenoloop.errors import FrameError, HardwareError
-from phenoloop.microscope import loading
+from phenoloop.microscope import custody, loading
 from phenoloop.microscope.clock import Clock, RealClock, VirtualClock
 from phenoloop.microscope.engine import StrictEngine
 from phenoloop.microscope.feed import Feed
@@ -77,6 +77,7 @@ class MMCoreMicroscope:
         self._rested = threading.Event()
         self._thread: threading.Thread | None = None
         self._drainers: list[threading.Thread] = []
+        self._focus: Focus | None = None
 
     # -- the port ----------------------------------------------------------------------------------------------------
 
@@ -235,33 +236,15 @@ class MMCoreMicroscope:
 
     def _end(self, tally: Tally) -> None:
         """End a visit; if nothing of it could be taken because a device is gone, so is the microscope."""
-        report = self._engine.reporter()
         try:
-            self._focus.go_home(report)
+            self._feed.go_home()
         except FrameError as error:
             log.warning("the focus drive does not go back: %s", error)
-        tally.record = self._read_record()
-        gone = self._gone() if tally.stored < len(tally.planned) else ""
+        tally.record = custody.read_record(self.core, self._microscope)
+        gone = custody.what_is_gone(self.core) if tally.stored < len(tally.planned) else ""
         self._close_tally(tally, self._gate.reason)
         if gone:
             self._fail(gone)
-
-    def _gone(self) -> str:
-        """Return which device without which nothing can be imaged is no longer there; empty if none."""
-        loaded = set(self.core.getLoadedDevices())
-        for what, label in (("camera", self.core.getCameraDevice()), ("stage", self.core.getXYStageDevice())):
-            if not label or label not in loaded:
-                return f"the {what} is gone: the core no longer has the device"
-        return ""
-
-    def _read_record(self) -> dict[str, str]:
-        values = {}
-        for device, name in self._microscope.record:
-            try:
-                values[f"{device}-{name}"] = self.core.getProperty(device, name)
-            except Exception as error:
-                values[f"{device}-{name}"] = f"not readable: {say(error)}"
-        return values
 
     # -- endings -----------------------------------------------------------------------------------------------------
 
@@ -319,27 +302,7 @@ class MMCoreMicroscope:
         drainer.start()
 
     def _make_safe(self) -> None:
-        """Shut the light out, go back to the focus, set the safe state; each whatever became of the others."""
-        core = self.core
-
-        def shut() -> None:
-            if core.getShutterDevice():
-                core.setShutterOpen(False)
-
-        def leave_focus() -> None:
-            if hasattr(self, "_focus"):
-                self._focus.leave()
-
-        for what, act in (("the shutter cannot be closed", shut), ("the focus drive does not go back", leave_focus)):
-            try:
-                act()
-            except Exception as error:
-                log.warning("%s: %s", what, say(error))
-        for device, name, value in self._microscope.safe_state:
-            try:
-                core.setProperty(device, name, value)
-            except Exception as error:
-                log.warning("the safe state %s-%s=%s is refused: %s", device, name, value, say(error))
+        custody.make_safe(self.core, self._microscope, self._focus)
 
     def _patience_s(self) -> float:
         """Return how long the last call into the hardware may take when all is well."""

@@ -87,6 +87,7 @@ class Steps:
         self._settle_s = settle_s
         # What the cost model believes: where the last command went, whether or not it is still proven.
         self._sent_xy: tuple[float, float] = core.getXPosition(), core.getYPosition()
+        self._stood_xy: tuple[float, float] | None = None
         self._sent_z: float | None = None
         self._sent_config: dict[str, str] = {}
         self._shut = False
@@ -155,9 +156,12 @@ class Steps:
             return self._xy[1]
         self._xy = None
         core, near = self.core, self._microscope.stage_tolerance_um
+        moved = self._sent_xy != target
 
         def act() -> None:
-            moved = self._sent_xy != target
+            if self._stood_xy == target and not wrong(look()):
+                return  # proven there before and still there: nothing to wait for
+            self._stood_xy = None
             self._clock.spend(self._cost.move_s(x_um - self._sent_xy[0], y_um - self._sent_xy[1]))
             core.setXYPosition(x_um, y_um)
             self._sent_xy = target
@@ -176,6 +180,7 @@ class Steps:
 
         found = self.reach("setXYPosition", act, look, wrong, report)
         self._xy = (target, found)
+        self._stood_xy = target
         return found
 
     def z(self, z_um: float, report: Report) -> float:

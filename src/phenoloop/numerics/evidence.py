@@ -52,6 +52,9 @@ CHANGES: Final = {"up": 1, "down": -1, "both": 0}
 LEAST_CONTROLS: Final = 6
 """Control wells below which nothing is called: a spread seen in so few wells bounds nothing."""
 
+LEAST_FIELDS: Final = 2
+"""Fields (or all, in a well that has fewer) below which nothing is called: one image may show a speck of dust."""
+
 _RATIOS: Final[Array] = np.concatenate([[0.0], 10.0 ** np.arange(-3.0, 6.01, 0.1)])
 # Where well-to-well spreads of real plates are thought to lie: half the mass between 0.3 and 1 field SD, and a tail
 # so heavy that a wrong guess costs little. It governs power only, never validity.
@@ -65,7 +68,7 @@ _TYPICAL_FIELDS: Final = 10
 _LEAST_WELLS: Final = 2
 _CHI2_ONE_SIDED_95: Final = 1.6448536269514722**2
 # Distances that `Null.reach` tries, in field SDs.
-_DISTANCES: Final[Array] = np.concatenate([np.arange(0.0, 4.0, 0.25), 4.0 * 1.15 ** np.arange(0, 25)])
+_DISTANCES: Final[Array] = np.concatenate([np.arange(0.0, 4.0, 0.4), 4.0 * 1.25 ** np.arange(0, 18)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,6 +151,30 @@ def expected_controls(fields: Sequence[int], ratio: float) -> WellSums:
     if len(n) > 1:
         spread /= spread.std(ddof=1)
     return WellSums(n, spread * np.sqrt(ratio + 1 / n), n - 1)
+
+
+def claimable(
+    log_e: Array, wells: WellSums, fields: Sequence[int] | NDArray[np.int64], distance: Array, smallest: float
+) -> Array:
+    """Return log e-values with those set to ``-inf`` (e = 0) that must not lead to a hit.
+
+    An e-value times an indicator is at most itself, so what bounds false hits goes on to hold.
+
+    Parameters
+    ----------
+    log_e : ndarray of float, shape (wells,)
+        From `Null.log_evidence`.
+    wells : WellSums
+        What is known of them.
+    fields : sequence of int
+        Fields that each well has, imaged or not.
+    distance : ndarray of float, shape (wells,)
+        From `response`; NaN is never far enough.
+    smallest : float
+        Distance that the mean of a hit has at least.
+    """
+    enough = wells.n >= np.minimum(LEAST_FIELDS, np.asarray(fields))
+    return np.where(enough & (distance >= smallest), log_e, -math.inf)
 
 
 class Null:

@@ -56,8 +56,9 @@ def find_spots(
     """Find bright puncta.
 
     Differences of Gaussians at three scales around `diameter`, each in robust standard deviations (1.4826 MAD) of its
-    own values where the cells are; a spot is a local maximum of the highest of the three above `threshold`. Contrast
-    within the image is all that counts, so an image that was stretched on its own keeps its spots.
+    own values where the cells are; a spot is a local maximum of the highest of the three above `threshold`, not on the
+    outermost row or column. Contrast within the image is all that counts, so an image that was stretched on its own
+    keeps its spots.
 
     Parameters
     ----------
@@ -85,6 +86,9 @@ def find_spots(
     peaks = (contrast > threshold) & (contrast >= cv2.dilate(contrast, np.ones((3, 3), np.uint8)))
     if where is not None:
         peaks &= where
+    # mirrored at the border, a slope turns into a ridge; and a spot cut in half has neither height nor area
+    peaks[[0, -1], :] = False
+    peaks[:, [0, -1]] = False
     ys, xs = _one_per_plateau(peaks)
     if not ys.size:
         none, no_counts = np.zeros(0), np.zeros(0, dtype=np.int64)

@@ -17,7 +17,7 @@ from scipy.special import ndtr
 
 from phenoloop.model import Setup
 from phenoloop.numerics.ebh import ebh, log_threshold
-from phenoloop.numerics.evidence import Null, WellSums, response
+from phenoloop.numerics.evidence import LEAST_FIELDS, Null, WellSums, claimable, response
 from phenoloop.numerics.rounding import significant
 
 Array = NDArray[np.float64]
@@ -25,7 +25,7 @@ Counts = NDArray[np.int64]
 
 _DEPTHS: Final = 8
 """Depths at which the distance needed is worked out; between them it is interpolated in 1/n."""
-_ROUNDS: Final = 3
+_ROUNDS: Final = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,9 +74,12 @@ def look_ahead(
     fields_per_visit : int
         Fields of one visit.
     """
+    controls = set(setup.controls)
     log_e = null.log_evidence(family, setup.change)
     distance = np.where(family.n > 0, response(family.mean, null.centre, setup.change), -math.inf)
-    called = ebh(np.where(distance >= setup.smallest, log_e, -math.inf), setup.level)
+    most = np.array([fields for well, fields in zip(setup.wells, setup.fields, strict=True) if well not in controls])
+    called = ebh(claimable(log_e, family, most, distance, setup.smallest), setup.level)
+    least = np.minimum(LEAST_FIELDS, most)
     chance = per_field = np.zeros(len(log_e))
     needed = np.full(len(log_e), math.inf)
     if not null.usable:
@@ -85,9 +88,9 @@ def look_ahead(
     deepest = (family.n + pending + left).max(initial=1)
     depths = np.unique(np.round(np.geomspace(1, deepest, _DEPTHS))).astype(np.float64)
     reach = null.reach(depths, setup.change, null.field_sd)
-    hits = int(called.sum()) + 1
+    # Wells are called together, each lowers the threshold for all. As e-BH does, start from the most and come down.
+    hits = len(log_e)
     for _ in range(_ROUNDS):
-        # Wells are called together: each likely one lowers the threshold for all.
         at_depth = reach.needed(log_threshold(hits, len(log_e), setup.level))
         # Beyond reach is far away, not infinitely far: infinity cannot be interpolated.
         at_depth = np.maximum(np.where(np.isfinite(at_depth), at_depth, 1e3 * null.field_sd), setup.smallest)
@@ -96,7 +99,7 @@ def look_ahead(
         more = fields_per_visit
         while True:
             m = np.minimum(more, left)
-            ready = (family.n > 0) & (m > 0) & ~called
+            ready = (family.n > 0) & (m > 0) & ~called & (family.n + pending + m >= least)
             goal = np.interp(-1 / np.maximum(family.n + pending + m, 1), -1 / depths, at_depth)
             now = _chance(distance, goal, family.n, m + pending, null.field_sd, ready)
             chance = np.maximum(chance, now)
@@ -104,7 +107,10 @@ def look_ahead(
             if more >= left.max(initial=0):
                 break
             more *= 2
-        hits = int(called.sum()) + max(1, math.floor(significant(math.fsum(chance))))
+        likely = int(called.sum()) + max(1, math.floor(significant(math.fsum(chance))))
+        if likely >= hits:
+            break
+        hits = likely
     return Outlook(log_e, called, distance, needed, _rounded(chance), _rounded(per_field))
 
 

@@ -1,4 +1,4 @@
-"""What an expression means in its scope: which names it may use, of what type, and how it is computed.
+"""Expressions from source to value: compiled once in their scope, then computed for each field or well.
 
 There are three scopes. *Object*: one value per object, inside the aggregates of a readout. *Field*: one per field,
 the readouts themselves. *Well*: one row of the plate map. Types and names are checked when the expression is compiled,
@@ -8,21 +8,20 @@ so that evaluating one never fails for the data: what is missing or NaN is unkno
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phenoloop.model import Scalar, features
 from phenoloop.protocol import expression_values as values
-from phenoloop.protocol.expression_syntax import (
+from phenoloop.protocol.expression_syntax import ExpressionError, parse
+from phenoloop.protocol.expression_tree import (
     Arithmetic,
     Call,
     Comparison,
-    ExpressionError,
     Logic,
     Membership,
     Name,
@@ -31,18 +30,11 @@ from phenoloop.protocol.expression_syntax import (
     Not,
     Number,
     Text,
-    parse,
 )
+from phenoloop.protocol.expression_types import AGGREGATES, EACH, TypeCheck
 from phenoloop.protocol.expression_values import Value
 
 __all__ = ["ExpressionError", "Readout", "WellCondition", "compile_readout", "compile_well", "object_names"]
-
-AGGREGATES: Final = ("mean", "median", "sum", "count", "fraction", "quantile", "min", "max")
-FUNCTIONS: Final = (*AGGREGATES, "z", "abs", "log", "log10", "sqrt", "clip")
-
-_Type = Literal["number", "condition", "text"]
-_EACH: Final = "each object"
-_ONE: Final = "one"
 
 
 def object_names(channels: Iterable[str], spots: Iterable[str]) -> tuple[str, ...]:
@@ -52,21 +44,6 @@ def object_names(channels: Iterable[str], spots: Iterable[str]) -> tuple[str, ..
         *(f"{channel}.{feature.name}" for channel in channels for feature in features.INTENSITY),
         *(f"{name}.{feature.name}" for name in spots for feature in features.SPOTS),
     )
-
-
-def nearest_word(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word nearest to `word`, whatever its case, or None where none is near."""
-    folded: dict[str, str] = {}
-    for candidate in known:
-        folded.setdefault(candidate.casefold(), candidate)
-    near = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.6)
-    return folded[near[0]] if near else None
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the known word nearest to `word`, or nothing."""
-    near = nearest_word(word, known)
-    return f"; did you mean {near!r}?" if near is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +132,13 @@ def compile_readout(source: str, names: Iterable[str]) -> Readout:
         If it is not in the language, names no column, or is not one number per field.
     """
     tree = parse(source)
-    check = _Check(dict.fromkeys(names, "number"), objects=True)
+    check = TypeCheck(dict.fromkeys(names, "number"), objects=True)
     kind, level = check.visit(tree)
     if kind != "number":
         raise ExpressionError(
             f"a readout is a number, and this is a {kind}; for the share of objects write fraction(...)", tree.at
         )
-    if level == _EACH:
+    if level == EACH:
         raise ExpressionError("this is one number per object; a readout is one per field: write mean(...)", tree.at)
     return Readout(source, tree, tuple(check.used), check.counts)
 
@@ -182,161 +159,11 @@ def compile_well(source: str, columns: Mapping[str, str]) -> WellCondition:
         If it is not in the language, names no column, mixes numbers with words, or is no condition.
     """
     tree = parse(source)
-    check = _Check(columns, objects=False)
+    check = TypeCheck(columns, objects=False)
     kind, _ = check.visit(tree)
     if kind != "condition":
         raise ExpressionError(f"this is a {kind}, and a condition is needed: compare it with something", tree.at)
     return WellCondition(source, tree, tuple(check.used))
-
-
-class _Check:
-    """Names and types, before any data is seen."""
-
-    def __init__(self, columns: Mapping[str, str], *, objects: bool) -> None:
-        self._columns = columns
-        self._objects = objects
-        self.used: dict[str, None] = {}
-        self.counts = False
-
-    def visit(self, node: Node) -> tuple[_Type, str]:
-        match node:
-            case Number():
-                return "number", _ONE
-            case Text():
-                if self._objects:
-                    raise ExpressionError("features are numbers; a quoted word has no place here", node.at)
-                return "text", _ONE
-            case Name():
-                return self._name(node)
-            case Negative():
-                return "number", self._all("number", [node.operand], "'-'")
-            case Arithmetic():
-                return "number", self._all("number", [node.left, node.right], f"{node.operator!r}")
-            case Comparison():
-                return "condition", self._comparison(node.operators, node.operands)
-            case Membership():
-                return "condition", self._comparison(("==",), (node.item, *node.options))
-            case Not():
-                return "condition", self._all("condition", [node.operand], "'not'")
-            case Logic():
-                return "condition", self._all("condition", node.operands, f"{node.operator!r}")
-            case Call():
-                return self._call(node)
-        raise ExpressionError("not in the language", node.at)
-
-    def _name(self, node: Name) -> tuple[_Type, str]:
-        kind = self._columns.get(node.name)
-        if kind is None:
-            self._unknown(node)
-        self.used[node.name] = None
-        return ("text" if kind == "text" else "number"), (_EACH if self._objects else _ONE)
-
-    def _unknown(self, node: Name) -> NoReturn:
-        names = list(self._columns)
-        if not self._objects:
-            listed = ", ".join(names) or "none: the protocol has no plate map"
-            raise ExpressionError(
-                f"the plate map has no column {node.name!r}{nearest(node.name, names)} (columns: {listed}). "
-                "Words are put in quotes",
-                node.at,
-            )
-        if node.name in FUNCTIONS:
-            raise ExpressionError(f"{node.name} is a function: write {node.name}(...)", node.at)
-        prefix, dot, feature = node.name.partition(".")
-        owned = [name.partition(".")[2] for name in names if name.startswith(f"{prefix}.")]
-        if dot and owned:
-            hint = f"{nearest(feature, owned)} ({prefix} has: {', '.join(owned)})"
-            raise ExpressionError(f"{prefix!r} has no feature {feature!r}{hint}", node.at)
-        owners = list(dict.fromkeys(name.partition(".")[0] for name in names if "." in name))
-        if dot:
-            hint = nearest(prefix, owners) or f"; known: {', '.join(owners) or 'none'}"
-            raise ExpressionError(f"no channel or spots are named {prefix!r}{hint}", node.at)
-        bare = [name for name in names if "." not in name]
-        if node.name in owners:
-            raise ExpressionError(f"{node.name!r} is not a number; write {node.name}.<feature>", node.at)
-        hint = nearest(node.name, [*bare, *owners]) or f" (known: {', '.join(bare)}, and <channel or spots>.<feature>)"
-        raise ExpressionError(f"no feature is named {node.name!r}{hint}", node.at)
-
-    def _all(self, wanted: _Type, nodes: Iterable[Node], what: str) -> str:
-        level = _ONE
-        for node in nodes:
-            kind, its_level = self.visit(node)
-            if kind != wanted:
-                raise ExpressionError(f"{what} works on {wanted}s, and this is a {kind}", node.at)
-            level = _EACH if _EACH in (level, its_level) else _ONE
-        return level
-
-    def _comparison(self, operators: tuple[str, ...], operands: tuple[Node, ...]) -> str:
-        kinds = [self.visit(node) for node in operands]
-        first = kinds[0][0]
-        for node, (kind, _) in zip(operands, kinds, strict=True):
-            if kind == "condition":
-                raise ExpressionError("a condition cannot be compared; join conditions by 'and' or 'or'", node.at)
-            if kind != first:
-                raise ExpressionError(f"a {first} is compared with a {kind}: {self._sides(operands)}", node.at)
-        if first == "text" and any(operator not in ("==", "!=") for operator in operators):
-            raise ExpressionError("words can be compared by == , != and in only", operands[0].at)
-        return _EACH if any(level == _EACH for _, level in kinds) else _ONE
-
-    def _sides(self, operands: tuple[Node, ...]) -> str:
-        for node in operands:
-            if isinstance(node, Name):
-                kind = self._columns[node.name]
-                return (
-                    f"the column {node.name!r} holds {'words, write them in quotes' if kind == 'text' else 'numbers'}"
-                )
-        return "they have no order"
-
-    def _call(self, node: Call) -> tuple[_Type, str]:
-        name, arguments = node.function, node.arguments
-        if name not in FUNCTIONS:
-            raise ExpressionError(
-                f"there is no function {name!r}{nearest(name, FUNCTIONS)} (functions: {', '.join(FUNCTIONS)})", node.at
-            )
-        if not self._objects and name in (*AGGREGATES, "z") and not (name in ("min", "max") and len(arguments) > 1):
-            raise ExpressionError(f"{name}(...) is over objects; a plate map has none", node.at)
-        if name in ("abs", "log", "log10", "sqrt"):
-            return "number", self._all("number", self._exactly(node, 1), f"{name}()")
-        if name == "clip":
-            return "number", self._all("number", self._exactly(node, 3), "clip(value, low, high)")
-        if name == "z":
-            self._each("number", self._exactly(node, 1)[0], "z()")
-            return "number", _EACH
-        if name in ("min", "max") and len(arguments) > 1 and self.visit(arguments[1])[0] == "number":
-            return "number", self._all("number", arguments, f"{name}()")
-        return self._aggregate(node)
-
-    def _aggregate(self, node: Call) -> tuple[_Type, str]:
-        name, arguments = node.function, list(node.arguments)
-        if name == "count":
-            self.counts = True
-            if len(arguments) > 1:
-                raise ExpressionError("count() takes nothing, or one condition", node.at)
-            for argument in arguments:
-                self._each("condition", argument, "count()")
-            return "number", _ONE
-        if name == "quantile":
-            if len(arguments) < 2 or not isinstance(arguments[1], Number) or not 0 <= arguments[1].value <= 1:
-                raise ExpressionError("write quantile(value, q) with q a number from 0 to 1, such as 0.9", node.at)
-            del arguments[1]
-        if not 1 <= len(arguments) <= 2:
-            raise ExpressionError(f"{name}() takes a value per object, and optionally a condition", node.at)
-        self._each("condition" if name == "fraction" else "number", arguments[0], f"{name}()")
-        if len(arguments) == 2:
-            self._each("condition", arguments[1], f"the second argument of {name}()")
-        return "number", _ONE
-
-    def _exactly(self, node: Call, number: int) -> tuple[Node, ...]:
-        if len(node.arguments) != number:
-            raise ExpressionError(f"{node.function}() takes {number} argument{'s' * (number > 1)}", node.at)
-        return node.arguments
-
-    def _each(self, wanted: _Type, node: Node, what: str) -> None:
-        kind, level = self.visit(node)
-        if kind != wanted:
-            raise ExpressionError(f"{what} needs a {wanted}, and this is a {kind}", node.at)
-        if level != _EACH:
-            raise ExpressionError(f"{what} needs something per object, and this is one {kind} for the field", node.at)
 
 
 class _Evaluation:

@@ -16,7 +16,7 @@ from phenoloop.errors import ProtocolError
 from phenoloop.model import CostModel, MicroscopePlan, StageBox
 from phenoloop.protocol.base import StrictModel
 from phenoloop.protocol.cfg import Cfg, read_cfg
-from phenoloop.protocol.expressions import nearest
+from phenoloop.protocol.names import nearest
 from phenoloop.protocol.problems import Problems, validate
 from phenoloop.protocol.quantities import Acceleration, Angle, Bytes, Duration, Length, Speed
 from phenoloop.protocol.yaml_source import Path as KeyPath

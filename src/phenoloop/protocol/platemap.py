@@ -13,7 +13,7 @@ from typing import Final
 
 from phenoloop.errors import Problem, ProtocolError
 from phenoloop.model import Scalar
-from phenoloop.protocol.expressions import nearest
+from phenoloop.protocol.names import nearest
 from phenoloop.protocol.wells import well_name, well_place
 
 _MISSING: Final = frozenset({"", "na", "n/a", "nan", "none"})

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from phenoloop.errors import Problem, ProtocolError
-from phenoloop.protocol.expressions import nearest, nearest_word
+from phenoloop.protocol.names import nearest, nearest_word
 from phenoloop.protocol.quantities import STRICT
 from phenoloop.protocol.yaml_source import COMMA_TRAP, Path, Source
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from phenoloop.model import AnalysisPlan, QualityPlan, SegmentPlan, SpotsPlan
-from phenoloop.protocol.expressions import ExpressionError, Readout, compile_readout, nearest, object_names
+from phenoloop.protocol.expressions import ExpressionError, Readout, compile_readout, object_names
 from phenoloop.protocol.models import AnalysisBlock, QualityBlock
+from phenoloop.protocol.names import nearest
 from phenoloop.protocol.plugin_blocks import Chosen
 from phenoloop.protocol.problems import Problems
 from phenoloop.protocol.yaml_source import Path, Source

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 from phenoloop.model import AutofocusPlan, ChannelPlan, ProfilePlan, WellPlan
-from phenoloop.protocol.expressions import nearest
 from phenoloop.protocol.microscope_file import Microscope
 from phenoloop.protocol.models import ChannelBlock, ExposureColumn, Imaging, ZBlock
+from phenoloop.protocol.names import nearest
 from phenoloop.protocol.platemap import PlateMap
 from phenoloop.protocol.problems import Problems
 from phenoloop.protocol.yaml_source import Path, Source

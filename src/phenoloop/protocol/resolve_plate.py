@@ -8,7 +8,7 @@ from pathlib import Path
 
 from phenoloop.errors import ProtocolError
 from phenoloop.model import FieldPlace, Scalar, SpecimenInfo, StageBox, WellPlan
-from phenoloop.protocol.expressions import ExpressionError, compile_well, nearest
+from phenoloop.protocol.expressions import ExpressionError, compile_well
 from phenoloop.protocol.geometry import (
     Offset,
     PlateGeometry,
@@ -18,6 +18,7 @@ from phenoloop.protocol.geometry import (
 )
 from phenoloop.protocol.microscope_file import StageBlock
 from phenoloop.protocol.models import ExplicitFields, GridFields, Plate, RandomFields
+from phenoloop.protocol.names import nearest
 from phenoloop.protocol.platemap import PlateMap, read_plate_map
 from phenoloop.protocol.problems import Problems
 from phenoloop.protocol.wells import expand, well_name, well_place

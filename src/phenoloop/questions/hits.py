@@ -17,6 +17,7 @@ from phenoloop.numerics.evidence import (
     LEAST_CONTROLS,
     Null,
     WellSums,
+    claimable,
     expected_controls,
     response,
     summarise,
@@ -41,8 +42,8 @@ _LARGEST_LOG: Final = 690.0
 class HitsQuestion:
     """Calls hits among the wells that are no controls.
 
-    ``hit``: e-BH rejects "drawn like the controls" at `false_hits`, and the well's mean differs from the controls by at
-    least `smallest`. (An e-value times an indicator is still an e-value, so the bound on false hits holds.)
+    ``hit``: e-BH rejects "drawn like the controls" at `false_hits`, the well's mean differs from the controls by at
+    least `smallest`, and two fields or more stand behind it (or all that the well has).
     ``no_hit``: e-BH, at the same level and over the same family, rejects "the effect is `smallest` or more"; never with
     `smallest` 0. All other wells are ``undecided``.
 
@@ -71,6 +72,7 @@ class HitsQuestion:
     def __init__(self, params: Params, setup: Setup) -> None:
         self._params = params
         self._wells = setup.wells
+        self._fields = setup.fields
         controls = set(setup.controls)
         self._is_control = np.array([well in controls for well in setup.wells], dtype=bool)
 
@@ -109,9 +111,11 @@ class HitsQuestion:
         small = np.full(len(self._wells), -math.inf)
         if smallest > 0:
             small[family] = log_evidence_below(null, sums.at(family), change, smallest)
-        reached = response(sums.mean, null.centre, change) >= smallest
+        fields = np.array(self._fields)[family]
+        distance = response(sums.mean[family], null.centre, change)
+        claims = claimable(log_e[family], sums.at(family), fields, distance, smallest)
         hit, no_hit = np.zeros((2, len(self._wells)), dtype=bool)
-        hit[family] = ebh(np.where(reached, log_e, -math.inf)[family], level)
+        hit[family] = ebh(claims, level)
         no_hit[family] = ebh(small[family], level)
         called = np.where(hit, "hit", np.where(no_hit, "no_hit", "undecided"))
         return log_e, [None if is_control else str(c) for c, is_control in zip(called, self._is_control, strict=True)]

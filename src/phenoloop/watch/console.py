@@ -117,7 +117,7 @@ class LiveView:
             head, bars = self._head(feed), self._bars(feed)
         if plate is None:
             body: RenderableType = said
-        elif self._console.width >= 90:
+        elif self._wide:
             grid = Table.grid(padding=(0, 3), expand=True)
             grid.add_column(no_wrap=True)
             grid.add_column(ratio=1)
@@ -215,7 +215,7 @@ class LiveView:
         decisions.add_column(justify="right", style="dim")
         decisions.add_column(justify="right", style="dim", no_wrap=True)
         decisions.add_column()
-        for decided in list(feed.decisions)[-DECISIONS_SHOWN:]:
+        for decided in list(feed.decisions)[-self._room(feed) :]:
             text = self._text(summary(decided), "yellow" if decided.error else "")
             text.truncate(max(60, 2 * self._console.width), overflow="crop")
             decisions.add_row(str(decided.decision), duration(decided.at_s), text)
@@ -229,6 +229,15 @@ class LiveView:
         if feed.tally.missing:
             lines.append(self._text(f"{count(len(feed.tally.missing), 'frame')} missing", "yellow"))
         return Group(*lines)
+
+    def _room(self, feed: Feed) -> int:
+        """Return how many decisions fit, three lines each, so that the keys below stay on the screen."""
+        taken = 14 if self._wide else 16 + len({well.row for well in feed.tally.plan.wells})
+        return max(1, min(DECISIONS_SHOWN, (self._console.height - taken) // 3))
+
+    @property
+    def _wide(self) -> bool:
+        return self._console.width >= 90
 
     def _foot(self, feed: Feed) -> Text:
         if feed.finished is not None:

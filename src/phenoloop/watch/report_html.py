@@ -20,7 +20,7 @@ Pictures = Callable[[str, str], FieldPicture | None]
 WELLS_SHOWN: Final = 6
 FIELDS_SHOWN: Final = 2
 BUDGETS: Final = {
-    "frames": "Images planned",
+    "frames": "Images",
     "duration_s": "Run clock",
     "disk_bytes": "Disk (uncompressed)",
     "light_s": "Light on the most exposed field",
@@ -169,7 +169,7 @@ def _member(made: ProposalRecord, shared: str) -> dict[str, Any]:
 
 
 def wells_of_interest(report: Mapping[str, Any], readout: str | None) -> list[tuple[str, str]]:
-    """Return up to six wells worth a look, each with the reason, strongest first and always with a control."""
+    """Return up to six wells worth a look, with the reason: hits, one in doubt, a control, others over all ranks."""
     seen = [well for well in in_order(report) if well["fields"]]
     if readout is not None and all(well["rank"] is None for well in seen):
         seen.sort(key=lambda well: -(well["readouts"][readout]["mean"] or 0.0))
@@ -182,7 +182,9 @@ def wells_of_interest(report: Mapping[str, Any], readout: str | None) -> list[tu
         chosen[well["well"]] = "undecided"
     for well in controls[len(controls) // 2 :][:1]:
         chosen[well["well"]] = "control"
-    for well in subjects[:2] + subjects[len(subjects) // 2 :][:1] + subjects[-1:]:
+    free = WELLS_SHOWN - len(chosen)
+    spread = [subjects[round(i * (len(subjects) - 1) / max(1, free - 1))] for i in range(free if subjects else 0)]
+    for well in spread:
         label = plate_map.CALLS[well["call"]] if well["call"] else f"rank {well['rank']}" if well["rank"] else "imaged"
         chosen.setdefault(well["well"], label)
     order = [well["well"] for well in seen]

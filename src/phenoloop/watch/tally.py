@@ -179,10 +179,12 @@ class Tally:
     def used(self) -> dict[str, tuple[float, float | None]]:
         """Return, for each limit of the protocol, what is used and what is allowed (None: unlimited)."""
         limits, most = self.plan.limits, max(self.light_s.values(), default=0.0)
+        # As the ledger counts: a frame that was planned and never exposed costs nothing.
+        frames = self.planned - sum(not gap.exposed for gap in self.missing)
         return {
-            "frames": (self.planned, limits.frames),
+            "frames": (frames, limits.frames),
             "duration_s": (self.at_s, limits.duration_s),
-            "disk_bytes": (self.planned * self.plan.frame_bytes, limits.disk_bytes),
+            "disk_bytes": (frames * self.plan.frame_bytes, limits.disk_bytes),
             "light_s": (most, limits.light_per_field_s),
         }
 
