@@ -64,7 +64,7 @@ STATES: dict[str, tuple[str, float, int, Trigger]] = {
     "while visits are taken in real time, 10 ms": ("", 10, 96, when_lines(20)),
     "in the middle of a 1.5 s exposure": ("", 1500, 96, when_lines(11)),
     "paused in the middle": ("", 100, 96, paused_for(14, 0.5)),
-    "draining: everything was asked for": (SYNTHETIC, 20, 8, when_lines(8)),
+    "draining: everything was asked for": ("", 300, 16, when_lines(12)),
 }
 
 

@@ -278,7 +278,7 @@ def test_hits_ignores_effects_too_small_to_matter() -> None:
 
 
 def test_hits_explores_by_the_chance_of_the_context() -> None:
-    effects = dict.fromkeys(TREATED[:8], 2.0)
+    effects = dict.fromkeys(TREATED[:8], 2.6)
     policy = known(effects, explore=0.5)
     drawn = [
         [p.well for p in proposals(policy.ask(8, context(decision, left=LEFT))) if p.why.rule == "explore"]

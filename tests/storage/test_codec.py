@@ -40,7 +40,10 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return SIMPLE[hint]
     if dataclasses.is_dataclass(hint):
         hints = typing.get_type_hints(hint)
-        return st.builds(hint, **{field.name: values(hints[field.name]) for field in dataclasses.fields(hint)})
+        return st.builds(
+            typing.cast("type[Any]", hint),
+            **{field.name: values(hints[field.name]) for field in dataclasses.fields(hint)},
+        )
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple:
         return st.lists(values(arguments[0]), max_size=2).map(tuple)
