@@ -269,7 +269,7 @@ def draw_curve(frames: Sequence[int], scores: dict[str, NDArray[np.float64]], us
         axes.fill_between(frames, middle - half, middle + half, color=colour, alpha=0.2, linewidth=0)
     axes.axvline(ALL_FRAMES / 2, color="0.6", linewidth=0.8, linestyle=":")
     axes.axvline(float(np.mean(used)), color="#0072B2", linewidth=0.8, linestyle="--")
-    axes.annotate("hits stops (mean)", (float(np.mean(used)), 0.02), rotation=90, ha="right", color="#0072B2", size=8)
+    axes.text(float(np.mean(used)) - 4, 0.02, "hits stops (mean)", rotation=90, ha="right", color="#0072B2", size=8)
     axes.set(xlabel="frames", ylabel="F1 of the calls", xlim=(frames[0], frames[-1]), ylim=(0, 1))
     axes.set_title(f"60 wells, 10 controls, {len(used)} plates; bands: 95 % of the mean", size=9)
     axes.legend(frameon=False, loc="lower right")

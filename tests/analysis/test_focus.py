@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from phenoloop.errors import AnalysisError
 from phenoloop.numerics.focus import AUTO_MIN_FOCUS, focus_score
+from phenoloop.numerics.images import noise_sd
 
 Image = NDArray[Any]
 RNG = np.random.default_rng(0)
@@ -77,6 +78,8 @@ def test_auto_passes_real_images_and_fails_their_defocused_copies(data_folder: P
         path = folder / file
         image = tifffile.imread(path) if path.suffix == ".TIF" else cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         assert focus_score(image) > AUTO_MIN_FOCUS, file
-        blurred = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 5) + rng.normal(0, 1, image.shape)
+        blurred = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 5) + rng.normal(
+            0, noise_sd(image.astype(np.float32)), image.shape
+        )
         failed += focus_score(np.clip(np.round(blurred), 0, 255).astype(np.uint8)) < AUTO_MIN_FOCUS
     assert failed >= 0.95 * len(files)

@@ -11,13 +11,6 @@ from yaozarrs import validate_zarr_store
 from phenoloop.storage.plate import PlateStore
 from tests.storage.builders import address, frame, picture, plan
 
-pytestmark = [
-    # ome-zarr-py 0.18 calls parts of itself, of dask and of zarr that these have deprecated; none of it is ours.
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning:zarr"),
-]
-
 SHAPE = (16, 24)
 
 

@@ -137,6 +137,7 @@ class Session:
                 failure.append(error)
                 _LOG.exception("the loop failed")
                 self.microscope.stop()
+            finally:
                 self.microscope.close()
 
         thread = threading.Thread(target=decide, name="decisions")

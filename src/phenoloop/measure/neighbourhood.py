@@ -25,12 +25,13 @@ class Neighbourhood:
 
     def __init__(self, labels: NDArray[np.int32]) -> None:
         outside = (labels == 0).astype(np.uint8)
+        self.distance: NDArray[np.float32]
         self._nearest: NDArray[np.int32] | None = None
         if outside.all():
             self.distance = np.full(labels.shape, np.inf, dtype=np.float32)
             return
         distance, nearest = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-        self.distance: NDArray[np.float32] = np.asarray(distance, dtype=np.float32)
+        self.distance = np.asarray(distance, dtype=np.float32)
         self._nearest = np.asarray(nearest, dtype=np.int32).ravel()
         # OpenCV numbers the object pixels; which number went to which pixel is read off at the pixels themselves
         inside = np.flatnonzero(labels)

@@ -88,4 +88,5 @@ def _perimeter(labels: NDArray[np.int32], n: int) -> NDArray[np.float64]:
     weights[[5, 7, 15, 17, 25, 27]] = 1
     weights[[21, 33]] = np.sqrt(2)
     weights[[13, 23]] = (1 + np.sqrt(2)) / 2
-    return np.bincount(own, weights=weights[code], minlength=n + 1)[1:]
+    length: NDArray[np.float64] = np.bincount(own, weights=weights[code], minlength=n + 1)[1:].astype(np.float64)
+    return length

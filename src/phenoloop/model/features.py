@@ -1,4 +1,4 @@
-"""The feature table: every number an expression may name, its unit and its formula. `measure` computes exactly these."""
+"""The feature table: each number an expression may name, its unit and its formula. `measure` computes exactly these."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ SHAPE: Final[tuple[Feature, ...]] = (
     Feature("y", "px", "row of the centroid"),
     Feature("major_axis", "px", "4 sqrt of the larger eigenvalue of the coordinates' covariance"),
     Feature("minor_axis", "px", "4 sqrt of the smaller eigenvalue of the coordinates' covariance"),
-    Feature("eccentricity", "1", "sqrt(1 - smaller / larger eigenvalue)"),
+    Feature("eccentricity", "1", "sqrt(1 - smaller / larger eigenvalue); unknown for a single pixel"),
     Feature("orientation", "rad", "angle of the major axis to the rows' axis, as in scikit-image"),
     Feature("extent", "1", "area / area of the bounding box"),
     Feature("perimeter", "px", "length of the outline, 4-neighbour crossings weighted as in scikit-image"),
-    Feature("form_factor", "1", "4 pi area / perimeter^2"),
+    Feature("form_factor", "1", "4 pi area / perimeter^2; unknown without an outline"),
     Feature("edge", "1", "1 if the object touches the border of the image, else 0"),
 )
 """Named bare: ``area``."""
@@ -35,14 +35,14 @@ INTENSITY: Final[tuple[Feature, ...]] = (
     Feature("min", "counts", "smallest pixel"),
     Feature("max", "counts", "largest pixel"),
     Feature("sd", "counts", "standard deviation over the object, n in the denominator"),
-    Feature("ring", "counts", "mean over a ring around the object, 2 to 8 px from its edge, other objects left out"),
+    Feature("ring", "counts", "mean of the background 2 to 8 px from its edge, nearest to it of all objects"),
     Feature("ratio", "1", "(mean - background) / (ring - background); background is the 5th percentile of the field"),
 )
 """Named by channel: ``DNA.mean``."""
 
 SPOTS: Final[tuple[Feature, ...]] = (
     Feature("count", "1", "number of spots that belong to the object"),
-    Feature("area", "px", "mean area of its spots; unknown without spots"),
+    Feature("area", "px", "mean area of its spots above half their height; unknown without spots"),
     Feature("intensity", "counts", "mean of its spots' peak height above the local background; unknown without spots"),
     Feature("total_area", "px", "summed area of its spots"),
     Feature("density", "1/px", "count / area of the object"),

@@ -115,10 +115,11 @@ def _contrast(
     smooth = [gaussian(plane, sigma) for sigma in sigmas]
     # what rounding makes of a constant image, or the precision of float32: below that there is no contrast
     floor = 1 / 12 if whole_counts else (1e-6 * float(np.abs(plane).max(initial=0))) ** 2
+    sample = thin(np.arange(plane.size) if where is None else np.flatnonzero(where))
     best = np.full(plane.shape, -np.inf, dtype=np.float32)
     for (narrow, wide), (one, other) in zip(pairwise(sigmas), pairwise(smooth), strict=True):
         answer = one - other
-        middle, spread = robust_location_scale(thin(answer if where is None else answer[where]))
+        middle, spread = robust_location_scale(answer.ravel()[sample])
         least = float(np.sqrt(floor * dog_noise_gain(narrow, wide)))
         scaled = ((answer - np.float32(middle)) / np.float32(max(spread, least, 1e-30))).astype(np.float32)
         np.maximum(best, scaled, out=best)

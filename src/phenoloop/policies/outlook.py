@@ -13,7 +13,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from phenoloop.model import Setup
 from phenoloop.numerics.ebh import ebh, log_threshold
@@ -118,7 +117,8 @@ def _chance(distance: Array, goal: Array, n: Array, coming: Counts, field_sd: fl
     """Return the chance that a mean of `n` fields is at its goal when `coming` more are in; 0 where not `ready`."""
     chance = np.zeros(len(n))
     move = field_sd * np.sqrt(coming[ready] / (n[ready] * (n[ready] + coming[ready])))
-    chance[ready] = ndtr((distance[ready] - goal[ready]) / move)
+    z = (distance[ready] - goal[ready]) / move
+    chance[ready] = [0.5 * math.erfc(-x / math.sqrt(2)) for x in z]
     return chance
 
 

@@ -33,8 +33,7 @@ class _Job:
     frames: Mapping[str, NDArray[Any]]
     future: Future[Measurement] | None
     begun: float
-    due_at_s: float | None
-    attempts: int = 1
+    alone: bool = False
 
 
 class Analyst:
@@ -81,7 +80,7 @@ class Analyst:
         self._jobs: dict[tuple[int, str], _Job] = {}
         self._lock = threading.Lock()
         self._stopping = False
-        self._executor = self._start()
+        self._executor = self._start(plan.workers)
         self._derived: queue.Queue[tuple[Measure, Measurement] | None] = queue.Queue(maxsize=256)
         self._archivist = threading.Thread(target=self._keep_derived, name="archivist", daemon=True)
         self._archivist.start()
@@ -96,10 +95,11 @@ class Analyst:
         frames : mapping of str to ndarray
             All channels of the field, ``(y, x)`` or ``(z, y, x)``.
         """
-        job = _Job(command=command, frames=frames, future=None, begun=time.perf_counter(), due_at_s=None)
+        job = _Job(command=command, frames=frames, future=None, begun=time.perf_counter())
         with self._lock:
             self._jobs[command.visit, command.field] = job
-        self._send(job)
+            executor = self._executor
+        self._send(job, executor)
 
     def next_deadline(self) -> float | None:
         """Return the wall clock (``time.perf_counter``) at which the oldest field is given up; None without fields."""
@@ -143,17 +143,15 @@ class Analyst:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _start(self) -> Executor:
+    def _start(self, workers: int) -> Executor:
         if self._plan.executor == "processes":
-            return ProcessPoolExecutor(self._plan.workers, mp_context=multiprocessing.get_context("spawn"))
-        return ThreadPoolExecutor(self._plan.workers, thread_name_prefix="analysis")
+            return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+        return ThreadPoolExecutor(workers, thread_name_prefix="analysis")
 
-    def _send(self, job: _Job) -> None:
-        with self._lock:
-            executor = self._executor
+    def _send(self, job: _Job, executor: Executor) -> None:
         try:
             job.future = executor.submit(self._measure, self._plan, job.frames)
-        except (BrokenExecutor, RuntimeError) as error:
+        except BrokenExecutor as error:
             self._crashed(job, executor, error)
             return
         job.future.add_done_callback(lambda future: self._done(job, executor, future))
@@ -191,18 +189,24 @@ class Analyst:
         self._derived.put((command, measurement))
 
     def _crashed(self, job: _Job, executor: Executor, error: BaseException) -> None:
-        """A worker died. Start new ones; the field that may have killed it gets one more chance, then it fails."""
+        """A worker died, and took all fields of its pool with it; only one of them is to blame.
+
+        A new pool serves what comes next. Each field of the old one is tried again in a process of its own: the one
+        that dies there as well was the culprit, and no other pays for it.
+        """
         with self._lock:
             if executor is self._executor and not self._stopping:
                 _LOG.warning("an analysis worker died (%s); starting again", error)
-                executor.shutdown(wait=False, cancel_futures=False)
-                self._executor = self._start()
+                executor.shutdown(wait=False)
+                self._executor = self._start(self._plan.workers)
             expected = (job.command.visit, job.command.field) in self._jobs
         if not expected or self._stopping:
             return
-        job.attempts += 1
-        if job.attempts <= 2:
-            self._send(job)
+        if not job.alone:
+            job.alone = True
+            cell = self._start(1)
+            self._send(job, cell)
+            cell.shutdown(wait=False)  # ends once the field is done
             return
         with self._lock:
             self._jobs.pop((job.command.visit, job.command.field), None)

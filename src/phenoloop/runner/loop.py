@@ -236,7 +236,7 @@ class Loop:
             self._pump.post("decided", message)
 
     def _finish(self, command: Finish) -> None:
-        self._microscope.close()
+        # The data first: a camera in the middle of a long exposure may keep the microscope from closing for a while.
         self.storekeeper.close()
         self.analyst.close()
         self._close_data()

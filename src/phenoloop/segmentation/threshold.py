@@ -27,6 +27,8 @@ class Threshold:
     """Smooth, subtract the background, threshold, split what touches, and draw each outline at its own half height.
 
     Invariant to the scale and offset of the pixel values, so 8-bit, 16-bit and contrast-stretched images do the same.
+    On the 150 annotated images of DSB 2018: pooled F1 0.878 at an overlap of 0.5 (`benchmarks/segmentation.py`); the
+    constants here and in `splitting` were tuned on every second of them, and the others score 0.875.
 
     Parameters
     ----------
@@ -68,7 +70,8 @@ class Threshold:
         -------
         Segmentation
             Scores are the contrast of each outline: 1 where the object stands alone on an empty background, towards 0
-            where it hardly rises above what surrounds it. They order objects by trust; they are no probabilities.
+            where it hardly rises above what surrounds it. They order objects by trust (right against wrong objects of
+            DSB 2018: AUROC 0.75); they are no probabilities.
 
         Raises
         ------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -27,11 +26,6 @@ def group(ome: Mapping[str, Any] | None = None, own: Mapping[str, Any] | None = 
     if own:
         attributes[NAMESPACE] = own
     return {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-
-
-def to_bytes(document: Mapping[str, Any]) -> bytes:
-    """Return a document as the bytes of its file."""
-    return json.dumps(document, ensure_ascii=True, allow_nan=False).encode()
 
 
 def plate(name: str, rows: int, columns: int, wells: Mapping[str, tuple[int, int]]) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from phenoloop.errors import StorageError
 from phenoloop.model import FrameAddress, Plan, StoredFrame
 from phenoloop.ports import Image, Labels
 from phenoloop.storage.chunks import Chunks, Writing
+from phenoloop.storage.headers import Headers, read_header
 from phenoloop.storage.layout import ArrayLayout
-from phenoloop.storage.tree import PlateTree, images_on_disk, read_group, wells_on_disk
+from phenoloop.storage.tree import PlateTree, images_on_disk, wells_on_disk
 
 IN_FLIGHT: Final = 16
 """Frames that may be on their way to the disk before `write` waits: this is what slows the microscope."""
@@ -78,7 +79,7 @@ class PlateStore:
         store = cls.__new__(cls)
         try:
             well = folder / next(wells_on_disk(folder))
-            header = read_group(well / str(next(images_on_disk(well))) / "0")
+            header = read_header(well / str(next(images_on_disk(well))) / "0")
             height, width = header["shape"][-2:]
             store._begin(
                 folder, plan, profile, (height, width), np.dtype(header["data_type"]), bit_depth, synced=synced
@@ -110,7 +111,8 @@ class PlateStore:
             channels=len(self._channels),
             planes=self._profile.planes if self._profile.z_offsets_um else None,
         )
-        self._tree = PlateTree(self.folder, plan, profile, self.layout, bit_depth)
+        self._headers = Headers(synced=synced)
+        self._tree = PlateTree(self.folder, plan, profile, self.layout, bit_depth, self._headers)
         self._frames = Chunks(self.layout, synced=synced)
         # Labels can be made again from the images, so nobody waits for the disk.
         self._labels = Chunks(self._tree.label_layout, synced=False)
@@ -169,6 +171,11 @@ class PlateStore:
         -------
         list of (FrameAddress, str)
             The frames that could not be kept, with reasons; told once.
+
+        Raises
+        ------
+        StorageError
+            If the disk refuses a header, without which no frame of the plate can be found.
         """
         with self._lock:
             writes = self._visits.pop(visit, [])
@@ -179,6 +186,7 @@ class PlateStore:
         with self._lock:
             # From here on the files themselves say which slots are taken.
             self._begun.difference_update(_slot(address) for address, _ in writes)
+        self._headers.wait()
         return failures
 
     def ensure_field(self, address: FrameAddress) -> None:
@@ -260,6 +268,7 @@ class PlateStore:
                 return
             lost = [failure for visit in tuple(self._visits) for failure in self.settle(visit)]
             self._tree.finish()
+            self._headers.close()
             self._closed = True
         if lost:
             address, reason = lost[0]

@@ -8,9 +8,8 @@ after the process was killed, finds a smaller plate, never a broken one.
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,8 +18,8 @@ import numpy as np
 
 from phenoloop.errors import StorageError
 from phenoloop.model import FrameAddress, Plan
-from phenoloop.platform import write_atomically
 from phenoloop.storage import ngff
+from phenoloop.storage.headers import Headers, read_header
 from phenoloop.storage.layout import ArrayLayout, well_path
 
 _LABEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
@@ -63,10 +62,15 @@ class PlateTree:
         Of every image's array.
     bit_depth : int or None
         Of the camera, for the display window.
+    headers : Headers
+        Writes them.
     """
 
-    def __init__(self, folder: Path, plan: Plan, profile: str, layout: ArrayLayout, bit_depth: int | None) -> None:
+    def __init__(
+        self, folder: Path, plan: Plan, profile: str, layout: ArrayLayout, bit_depth: int | None, headers: Headers
+    ) -> None:
         self.folder = folder
+        self._headers = headers
         self.layout = layout
         # Labels have no channels, and one plane: what was segmented is a picture, not a stack.
         self.label_layout = dataclasses.replace(
@@ -116,7 +120,7 @@ class PlateTree:
                 "a fault of phenoloop, please report it; nothing was written."
             )
         if image.length <= address.t:
-            self._put(image.folder / "0", self.layout.header(address.t + 1))
+            self._headers.put(image.folder / "0", self.layout.header(address.t + 1))
             image.length = address.t + 1
         return image
 
@@ -136,10 +140,10 @@ class PlateTree:
         folder = image.folder / "labels" / name
         length = max(image.length, address.t + 1)
         if image.labels.get(name, 0) < length:
-            self._put(folder / "0", self.label_layout.header(length))
+            self._headers.put(folder / "0", self.label_layout.header(length))
         if name not in image.labels:
-            self._put(folder, ngff.group(ngff.label_image(self.label_layout, self._profile, name)))
-            self._put(folder.parent, ngff.group(ngff.labels_group([*image.labels, name])))
+            self._headers.put(folder, ngff.group(ngff.label_image(self.label_layout, self._profile, name)))
+            self._headers.put(folder.parent, ngff.group(ngff.labels_group([*image.labels, name])))
         image.labels[name] = max(length, image.labels.get(name, 0))
         return folder / "0"
 
@@ -163,11 +167,11 @@ class PlateTree:
                 self._create(gap, None, length)
         for image in self.images():
             if image.length < length:
-                self._put(image.folder / "0", self.layout.header(length))
+                self._headers.put(image.folder / "0", self.layout.header(length))
                 image.length = length
             for name, has in image.labels.items():
                 if has < length:
-                    self._put(image.folder / "labels" / name / "0", self.label_layout.header(length))
+                    self._headers.put(image.folder / "labels" / name / "0", self.label_layout.header(length))
                     image.labels[name] = length
 
     def load(self) -> None:
@@ -191,70 +195,44 @@ class PlateTree:
         place = self._places[address.well]
         own: dict[str, Any] = {"well": address.well, "field": field}
         own |= next(({"x_um": spot.x_um, "y_um": spot.y_um} for spot in place.fields if spot.name == field), {})
-        self._put(folder / "0", self.layout.header(length))
-        self._put(folder, ngff.group(ngff.image(self.layout, self._profile, self._bit_depth), own))
+        self._headers.put(folder / "0", self.layout.header(length))
+        self._headers.put(folder, ngff.group(ngff.image(self.layout, self._profile, self._bit_depth), own))
         well, row = folder.parent, folder.parent.parent
         if not (row / "zarr.json").exists():
-            self._put(row, ngff.group())
+            self._headers.put(row, ngff.group())
         images = self._wells.get(address.well, {})
-        self._put(well, ngff.group(ngff.well(sorted((*images, address.image)))))
+        self._headers.put(well, ngff.group(ngff.well(sorted((*images, address.image)))))
         if not images:
             places = [self._places[name] for name in (*self._wells, address.well)]
             wells = {well_path(place.row, place.column): (place.row, place.column) for place in places}
             plate = ngff.plate(self._plan.name, self._plan.plate_rows, self._plan.plate_columns, wells)
-            self._put(self.folder, ngff.group(plate, {"profile": self._profile.name}))
+            self._headers.put(self.folder, ngff.group(plate, {"profile": self._profile.name}))
         # Known only now: had the disk refused one of the files, the next attempt would write all of them again.
         image = FieldImage(folder=folder, field=field, length=length)
         self._wells.setdefault(address.well, {})[address.image] = image
         return image
 
     def _found(self, folder: Path) -> FieldImage:
-        header = read_group(folder / "0")
+        header = read_header(folder / "0")
         length = int(header["shape"][0])
         if header != self.layout.header(length):
             raise StorageError(f"{folder} was not made by this protocol or this version, so it cannot be continued.")
         image = FieldImage(
-            folder=folder, field=read_group(folder)["attributes"][ngff.NAMESPACE]["field"], length=length
+            folder=folder, field=read_header(folder)["attributes"][ngff.NAMESPACE]["field"], length=length
         )
         if (folder / "labels" / "zarr.json").is_file():
-            for name in read_group(folder / "labels")["attributes"]["ome"]["labels"]:
-                image.labels[name] = int(read_group(folder / "labels" / name / "0")["shape"][0])
+            for name in read_header(folder / "labels")["attributes"]["ome"]["labels"]:
+                image.labels[name] = int(read_header(folder / "labels" / name / "0")["shape"][0])
         return image
-
-    def _put(self, folder: Path, document: Mapping[str, Any]) -> None:
-        """Write the ``zarr.json`` of a group or an array in one step, and wait for the disk."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / "zarr.json", ngff.to_bytes(document), durable=True)
-        except OSError as error:
-            raise StorageError(
-                f"{folder} could not be written ({error.strerror or error}). Free space on the disk or restore access "
-                "to it, then take the run up again with `phenoloop resume`."
-            ) from error
-
-
-def read_group(folder: Path) -> dict[str, Any]:
-    """Return the ``zarr.json`` of a folder.
-
-    Raises
-    ------
-    StorageError
-        If it is absent or no JSON.
-    """
-    try:
-        document: dict[str, Any] = json.loads((folder / "zarr.json").read_bytes())
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{folder / 'zarr.json'} cannot be read ({error}). Restore it from a copy.") from error
-    return document
 
 
 def wells_on_disk(plate: Path) -> Iterator[str]:
     """Yield the paths (``B/3``) of the wells that a plate lists."""
-    for well in read_group(plate)["attributes"]["ome"]["plate"]["wells"]:
+    for well in read_header(plate)["attributes"]["ome"]["plate"]["wells"]:
         yield well["path"]
 
 
 def images_on_disk(well: Path) -> Iterator[int]:
     """Yield the numbers of the images that a well lists."""
-    for image in read_group(well)["attributes"]["ome"]["well"]["images"]:
+    for image in read_header(well)["attributes"]["ome"]["well"]["images"]:
         yield int(image["path"])

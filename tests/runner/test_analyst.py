@@ -1,0 +1,157 @@
+"""Each `Measure` ends in exactly one input, whatever happens to the worker."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from phenoloop.model import AnalysisPlan, Input, Measure, Measured, MeasurementFailed
+from phenoloop.ports import Measurement
+from phenoloop.runner import Analyst
+
+OK = Measurement(status="ok", readouts={"x": 1.0}, quality={})
+FRAMES = {"DNA": np.zeros((4, 4), np.uint16)}
+
+
+def fine(plan: AnalysisPlan, frames: Mapping[str, Any]) -> Measurement:
+    return OK
+
+
+def raises(plan: AnalysisPlan, frames: Mapping[str, Any]) -> Measurement:
+    raise ValueError("no such cell")
+
+
+def dies(plan: AnalysisPlan, frames: Mapping[str, Any]) -> Measurement:
+    os._exit(9)
+
+
+def dies_on_ones(plan: AnalysisPlan, frames: Mapping[str, Any]) -> Measurement:
+    if frames["DNA"].any():
+        os._exit(9)
+    return OK
+
+
+class Box:
+    """Collects what is posted and what is archived."""
+
+    def __init__(self) -> None:
+        self.inputs: queue.Queue[Input] = queue.Queue()
+        self.archived: list[Measure] = []
+
+    def archive(self, command: Measure, measurement: Measurement) -> None:
+        self.archived.append(command)
+
+    def take(self, count: int) -> list[Any]:
+        return [self.inputs.get(timeout=30) for _ in range(count)]
+
+    def quiet(self) -> bool:
+        return self.inputs.empty()
+
+
+def analyst(box: Box, measure: Callable[..., Measurement], *, executor: str = "threads", **options: Any) -> Analyst:
+    plan = AnalysisPlan(channels=("DNA",), workers=2, executor=executor)
+    settings: dict[str, Any] = {"deadline_s": 30.0, **options}
+    return Analyst(plan, measure, box.inputs.put, lambda command: command.at_s + 1, box.archive, **settings)
+
+
+def command(visit: int) -> Measure:
+    return Measure(at_s=float(visit), visit=visit, field="0")
+
+
+def test_a_result_is_posted_then_archived() -> None:
+    box = Box()
+    worker = analyst(box, fine)
+    worker.submit(command(1), FRAMES)
+    (measured,) = box.take(1)
+    assert measured == Measured(at_s=2.0, visit=1, field="0", readouts={"x": 1.0})
+    worker.close()
+    assert box.archived == [command(1)]
+
+
+def test_an_error_is_a_value_with_a_reason() -> None:
+    box = Box()
+    worker = analyst(box, raises)
+    worker.submit(command(1), FRAMES)
+    assert box.take(1) == [MeasurementFailed(at_s=2.0, visit=1, field="0", reason="ValueError: no such cell")]
+    worker.close()
+
+
+def test_a_worker_that_dies_costs_its_own_field_only() -> None:
+    box = Box()
+    worker = analyst(box, dies_on_ones, executor="processes")
+    worker.submit(command(1), {"DNA": np.ones((4, 4), np.uint16)})
+    for visit in (2, 3, 4):
+        worker.submit(command(visit), FRAMES)
+    results = {happened.visit: happened for happened in box.take(4)}
+    assert isinstance(results[1], MeasurementFailed)
+    assert "worker died" in results[1].reason
+    assert [type(results[visit]) for visit in (2, 3, 4)] == [Measured] * 3
+    assert box.quiet()
+    worker.close()
+
+
+@pytest.mark.parametrize(
+    ("virtual", "kind"), [pytest.param(False, "late", id="real"), pytest.param(True, "failed", id="virtual")]
+)
+def test_what_takes_too_long_is_given_up(virtual: bool, kind: str) -> None:
+    box = Box()
+    release = threading.Event()
+
+    def slow(plan: AnalysisPlan, frames: Mapping[str, Any]) -> Measurement:
+        release.wait(30)
+        return OK
+
+    worker = analyst(box, slow, deadline_s=0.05, hang_s=0.05, virtual=virtual)
+    worker.submit(command(1), FRAMES)
+    deadline = worker.next_deadline()
+    assert deadline is not None
+    time.sleep(max(0.0, deadline - time.perf_counter()))
+    worker.give_up_overdue()
+    (failed,) = box.take(1)
+    assert (failed.kind, failed.reason) == (kind, "no result within 0.05 s")
+    assert worker.next_deadline() is None
+    release.set()
+    if kind == "late":  # stored and journalled all the same, as a result that nobody waits for
+        assert isinstance(box.take(1)[0], Measured)
+    worker.close()
+
+
+def test_a_stop_leaves_nothing_without_an_end() -> None:
+    box = Box()
+    release = threading.Event()
+
+    def slow(plan: AnalysisPlan, frames: Mapping[str, Any]) -> Measurement:
+        release.wait(30)
+        return OK
+
+    worker = analyst(box, slow)
+    for visit in range(1, 7):
+        worker.submit(command(visit), FRAMES)
+    worker.stop(grace_s=0.05)
+    ends = box.take(6)
+    assert sorted(happened.visit for happened in ends) == [1, 2, 3, 4, 5, 6]
+    assert {happened.kind for happened in ends} == {"stopped"}
+    release.set()
+    worker.close()
+    assert box.quiet()
+
+
+def test_an_archive_that_fails_is_logged_and_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    box = Box()
+    plan = AnalysisPlan(channels=("DNA",), workers=1)
+
+    def refuse(command: Measure, measurement: Measurement) -> None:
+        raise OSError("disk full")
+
+    worker = Analyst(plan, fine, box.inputs.put, lambda c: c.at_s, refuse, deadline_s=30.0)
+    worker.submit(command(1), FRAMES)
+    assert isinstance(box.take(1)[0], Measured)
+    worker.close()
+    assert "disk full" in caplog.text
