@@ -1,4 +1,4 @@
-"""What the closed loop costs: against a bare `mda.run` of pymmcore-plus over the same events, interleaved in one process.
+"""What the closed loop costs against a bare `mda.run` of pymmcore-plus over the same events, pair by pair.
 
 The loop has everything switched on that ships: strict engine, journal with sync, OME-Zarr storage with sync, guards,
 router, signals; its analysis measures nothing. Both drive the demo camera in real time.

@@ -1,6 +1,6 @@
 """How quickly a run stops, in every state, and whether processes start and end without an abort.
 
-    python benchmarks/starts_and_stops.py [--starts 25] [--repeats 3]
+Usage: ``python benchmarks/starts_and_stops.py [--starts 25] [--repeats 3]``
 """
 
 from __future__ import annotations
@@ -112,9 +112,9 @@ def main() -> None:
         seconds, exits = [], set()
         for _ in range(options.repeats):
             with tempfile.TemporaryDirectory() as folder:
-                took, exit = stop_once(Path(folder), name)
+                took, how = stop_once(Path(folder), name)
                 seconds.append(took)
-                exits.add(exit)
+                exits.add(how)
         print(f"  {name:54} {statistics.median(seconds):.2f} ({max(seconds):.2f})  {', '.join(sorted(exits))}")
 
     codes = []

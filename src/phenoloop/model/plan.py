@@ -260,7 +260,7 @@ class Plan:
     analysis_latency_s: float = 0.2
     deadline_s: float = 10.0
     frame_bytes: int = 512 * 512 * 2
-    cost: CostModel = CostModel()
+    cost: CostModel = dataclasses.field(default_factory=CostModel)
 
     def well(self, name: str) -> WellPlan:
         """Return a selected well by name; KeyError if it is not selected."""

@@ -171,7 +171,7 @@ class SpotsBlock(StrictModel):
     name: Name
     channel: str
     diameter: Pixels = 4.0
-    threshold: float = Field(default=5.0, gt=0, description="contrast in robust SD of the filtered background")
+    threshold: float = Field(default=8.0, gt=0, description="contrast in robust SD of the filtered background")
     within: Pixels = Field(default=25.0, description="a spot belongs to the nearest object at most this far")
 
 
