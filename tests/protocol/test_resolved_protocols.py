@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from phenoloop import protocol
+from phenoloop.api.resolved import Resolved
 from phenoloop.errors import ProtocolError
 from phenoloop.plugins import Registry
-from phenoloop.protocol import Loaded, build_policy, build_question, forecast, load, load_text, plan_hash, resolved
+from phenoloop.protocol import Loaded, forecast, load, load_text, plan_hash
 
 SHIPPED = protocol.shared_folder("protocols")
 
@@ -108,13 +109,14 @@ def test_a_fallback_goes_on_in_the_same_steps(folder: Path, registry: Registry) 
 
 def test_objects_are_built_from_what_was_resolved(folder: Path, registry: Registry) -> None:
     found = loaded(TEXT, folder, registry)
-    assert type(build_policy(found, registry)).__name__ == "Hits"
-    assert type(build_policy(found, registry, fallback=True)).__name__ == "Sweep"
-    assert type(build_question(found, registry)).__name__ == "HitsQuestion"
+    resolved = Resolved.of(found, "")
+    assert type(resolved.policy.build(found.setup)).__name__ == "Hits"
+    assert type(resolved.fallback.build(found.setup)).__name__ == "Sweep"
+    assert type(resolved.build_question()).__name__ == "HitsQuestion"
     without = loaded(
         TEXT.replace("question:", "# question:").replace("kind: hits, fields", "kind: sweep, fields"), folder, registry
     )
-    assert build_question(without, registry) is None
+    assert Resolved.of(without, "").build_question() is None
     assert without.setup.readout is None
 
 
@@ -232,7 +234,7 @@ def test_recorded_plate_that_does_not_fit(
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.name)
 def test_shipped_protocol_loads(path: Path, registry: Registry) -> None:
     found = load(path, registry)
-    assert json.loads(json.dumps(resolved(found)))["plan"]["name"] == found.protocol.name
+    assert json.loads(Resolved.of(found, "").to_json())["plan"]["name"] == found.protocol.name
     assert forecast(found, registry).frames > 0
     assert path.read_text(encoding="utf-8").startswith("# yaml-language-server: $schema=protocol.schema.json\n")
 
@@ -347,7 +349,7 @@ def test_forecast_of_a_run_that_time_ends(folder: Path, registry: Registry) -> N
 
 def test_what_was_loaded_is_plain(folder: Path, registry: Registry) -> None:
     found = loaded(TEXT, folder, registry)
-    plain = json.loads(json.dumps(resolved(found)))
+    plain = json.loads(Resolved.of(found, "").to_json())
     assert plain["policy"]["parameters"] == dict(found.policy_parameters)
     assert plain["plan_hash"] == plan_hash(found)
     assert set(plain["sources"]) == set(found.sources)

@@ -15,6 +15,7 @@ from phenoloop.api.reporting import make_report
 from phenoloop.api.resolved import Resolved
 from phenoloop.api.session import OnStart, OnWait, Session
 from phenoloop.core import Machine, Phase, fold
+from phenoloop.core.guards import planned_bytes
 from phenoloop.errors import UsageError
 from phenoloop.model import Acquire, Input, RunResumed, RunStarted
 from phenoloop.plugins import Registry
@@ -65,6 +66,7 @@ def run(
     machine = Machine(resolved.plan, resolved.decider())
     folder = RunFolder.create(out, resolved.plan.name, Path.cwd() / "runs")
     with folder, _kept_once_begun(folder), logging_to(folder.log):
+        folder.require_space(planned_bytes(resolved.plan))
         folder.protocol.write_bytes(loaded.text.encode())
         folder.resolved.write_bytes(resolved.to_json())
         session = Session(resolved, folder, machine)

@@ -115,6 +115,22 @@ GUARDS: tuple[Clip, ...] = (
 """In the order in which they are asked."""
 
 
+def planned_bytes(plan: Plan) -> int:
+    """Return the uncompressed bytes of images that a run can come to: every field once, or as many as the limits allow.
+
+    Parameters
+    ----------
+    plan : Plan
+        Wells, profiles, limits.
+    """
+    fields = sum(len(well.fields) for well in plan.wells)
+    frames = max(fields * profile.frames_per_field for profile in plan.profiles.values())
+    if plan.limits.frames is not None:
+        frames = min(frames, plan.limits.frames)
+    whole = frames * plan.frame_bytes
+    return whole if plan.limits.disk_bytes is None else min(whole, plan.limits.disk_bytes)
+
+
 def grant(proposal: Proposal, plan: Plan, ledger: Ledger, at_s: float) -> Granted | Denial:
     """Resolve a proposal and pass it through every guard.
 

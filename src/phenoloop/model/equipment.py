@@ -231,7 +231,3 @@ class AnalysisPlan:
     bit_depth: int | None = None
     workers: int = 2
     executor: str = "threads"
-
-    def needs(self) -> tuple[str, ...]:
-        """Return the channels without which a field cannot be measured: all of them that anything looks at."""
-        return self.channels

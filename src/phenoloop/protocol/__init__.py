@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from phenoloop.protocol.forecasting import Forecast, forecast
-    from phenoloop.protocol.loaded import Loaded, build_policy, build_question, plan_hash, resolved
+    from phenoloop.protocol.loaded import Loaded, plan_hash
     from phenoloop.protocol.microscope_file import shared_folder
     from phenoloop.protocol.resolve import load, load_text
     from phenoloop.protocol.schema import json_schema, microscope_schema
@@ -19,30 +19,24 @@ if TYPE_CHECKING:
 __all__ = [
     "Forecast",
     "Loaded",
-    "build_policy",
-    "build_question",
     "forecast",
     "json_schema",
     "load",
     "load_text",
     "microscope_schema",
     "plan_hash",
-    "resolved",
     "shared_folder",
 ]
 
 _HOME: Final = {
     "Forecast": "forecasting",
     "Loaded": "loaded",
-    "build_policy": "loaded",
-    "build_question": "loaded",
     "forecast": "forecasting",
     "json_schema": "schema",
     "load": "resolve",
     "load_text": "resolve",
     "microscope_schema": "schema",
     "plan_hash": "loaded",
-    "resolved": "loaded",
     "shared_folder": "microscope_file",
 }
 

@@ -1,4 +1,4 @@
-"""A protocol that passed every check: all of it in plain data, and how the objects it names are built."""
+"""A protocol that passed every check: all of it in plain data, and the hash of what determines decisions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from phenoloop.model import AnalysisPlan, MicroscopePlan, Plan, Setup, SimulationPlan
-from phenoloop.plugins import Plugin, Registry
-from phenoloop.ports import Policy, Question
 from phenoloop.protocol.models import Protocol
 
 
@@ -59,47 +57,6 @@ class Loaded:
     text: str
     path: Path | None
     sources: Mapping[str, str]
-
-
-def build_policy(loaded: Loaded, registry: Registry, fallback: bool = False) -> Policy:
-    """Return a fresh policy (or the fallback) of a protocol."""
-    if fallback:
-        kind, target, parameters = loaded.fallback_kind, loaded.fallback_target, loaded.fallback_parameters
-    else:
-        kind, target, parameters = loaded.policy_kind, loaded.policy_target, loaded.policy_parameters
-    policy: Policy = _build("policies", kind, target, parameters, loaded.setup, registry)
-    return policy
-
-
-def build_question(loaded: Loaded, registry: Registry) -> Question | None:
-    """Return the question of a protocol, or None."""
-    if loaded.question_kind is None or loaded.question_target is None:
-        return None
-    question: Question = _build(
-        "questions", loaded.question_kind, loaded.question_target, loaded.question_parameters, loaded.setup, registry
-    )
-    return question
-
-
-def _build(group: str, kind: str, target: str, parameters: Mapping[str, Any], setup: Setup, registry: Registry) -> Any:
-    # The registry decides which class a kind is; the target that was resolved must still be the one.
-    found = registry.find(group, kind)
-    plugin = found.load() if found.target == target else Plugin(group, kind, target, "the protocol").load()
-    return plugin(plugin.Params(**parameters), setup)
-
-
-def resolved(loaded: Loaded) -> dict[str, Any]:
-    """Return a protocol as understood, JSON-ready: what ``resolved.json`` says of it."""
-    return {
-        "plan_hash": plan_hash(loaded),
-        "plan": _plain(loaded.plan),
-        "analysis": _plain(loaded.analysis),
-        "microscope": _plain(loaded.microscope),
-        "simulation": None if loaded.simulation is None else _plain(loaded.simulation),
-        "setup": _plain(loaded.setup),
-        **_chosen(loaded),
-        "sources": dict(loaded.sources),
-    }
 
 
 def _chosen(loaded: Loaded) -> dict[str, Any]:
