@@ -38,9 +38,9 @@ fallback: {{kind: sweep}}
 """
 
 
-def measure_nothing(*_: object) -> Measurement:
+def measure_nothing(plan: object, batch: list[object]) -> list[Measurement]:
     """Stand in for the analysis: what is timed is the loop around it."""
-    return Measurement(status="ok", readouts={"cells": 0.0}, quality={})
+    return [Measurement(status="ok", readouts={"cells": 0.0}, quality={}) for _ in batch]
 
 
 def events_of(plan: Plan, acquires: list[Acquire]) -> list[object]:
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="print where the wall time of one more run goes")
     options = parser.parse_args()
 
-    session.measure_field = measure_nothing
+    session.measure_fields = measure_nothing
     with tempfile.TemporaryDirectory() as folder:
         protocol = Path(folder) / "overhead.yaml"
         protocol.write_text(PROTOCOL.format(exposure=options.exposure_ms), encoding="utf-8")

@@ -97,6 +97,8 @@ class Measurement:
         Feature table; ``label`` is its key, other columns are ``<channel or spots>.<feature>`` or a bare shape feature.
     timing_ms : mapping of str to float
         ``segment`` and ``measure``.
+    notes : tuple of str
+        What happened to the machinery on the way (a smaller batch, another device); for the journal, not for decisions.
     """
 
     status: str
@@ -106,6 +108,7 @@ class Measurement:
     labels: Mapping[str, Labels] = dataclasses.field(default_factory=dict)
     objects: Mapping[str, NDArray[Any]] = dataclasses.field(default_factory=dict)
     timing_ms: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 class FrameSink(Protocol):

@@ -6,7 +6,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,27 +15,31 @@ import pytest
 from phenoloop.model import AnalysisPlan, Input, Measure, Measured, MeasurementFailed
 from phenoloop.ports import Measurement
 from phenoloop.runner import Analyst
+from phenoloop.runner.workers import MeasureFields
 
 OK = Measurement(status="ok", readouts={"x": 1.0}, quality={})
 FRAMES = {"DNA": np.zeros((4, 4), np.uint16)}
 
 
-def fine(plan: AnalysisPlan, frames: Mapping[str, Any]) -> Measurement:
-    return OK
+Batch = Sequence[Mapping[str, Any]]
 
 
-def raises(plan: AnalysisPlan, frames: Mapping[str, Any]) -> Measurement:
+def fine(plan: AnalysisPlan, batch: Batch) -> list[Measurement | Exception]:
+    return [OK for _ in batch]
+
+
+def raises(plan: AnalysisPlan, batch: Batch) -> list[Measurement | Exception]:
     raise ValueError("no such cell")
 
 
-def dies(plan: AnalysisPlan, frames: Mapping[str, Any]) -> Measurement:
-    os._exit(9)
+def one_is_bad(plan: AnalysisPlan, batch: Batch) -> list[Measurement | Exception]:
+    return [ValueError("bad") if frames["DNA"].any() else OK for frames in batch]
 
 
-def dies_on_ones(plan: AnalysisPlan, frames: Mapping[str, Any]) -> Measurement:
-    if frames["DNA"].any():
+def dies_on_ones(plan: AnalysisPlan, batch: Batch) -> list[Measurement | Exception]:
+    if any((frames["DNA"] == 1).any() for frames in batch):
         os._exit(9)
-    return OK
+    return [Measurement(status="ok", readouts={"x": float(frames["DNA"].sum())}, quality={}) for frames in batch]
 
 
 class Box:
@@ -55,8 +59,10 @@ class Box:
         return self.inputs.empty()
 
 
-def analyst(box: Box, measure: Callable[..., Measurement], *, executor: str = "threads", **options: Any) -> Analyst:
-    plan = AnalysisPlan(channels=("DNA",), workers=2, executor=executor)
+def analyst(
+    box: Box, measure: MeasureFields, *, executor: str = "threads", batch: int = 1, workers: int = 2, **options: Any
+) -> Analyst:
+    plan = AnalysisPlan(channels=("DNA",), workers=workers, executor=executor, batch=batch)
     settings: dict[str, Any] = {"deadline_s": 30.0, **options}
     return Analyst(plan, measure, box.inputs.put, lambda command: command.at_s + 1, box.archive, **settings)
 
@@ -83,17 +89,52 @@ def test_an_error_is_a_value_with_a_reason() -> None:
     worker.close()
 
 
-def test_a_worker_that_dies_costs_its_own_field_only() -> None:
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_worker_that_dies_costs_its_own_field_only(batch: int) -> None:
     box = Box()
-    worker = analyst(box, dies_on_ones, executor="processes")
+    worker = analyst(box, dies_on_ones, executor="processes", batch=batch)
     worker.submit(command(1), {"DNA": np.ones((4, 4), np.uint16)})
     for visit in (2, 3, 4):
-        worker.submit(command(visit), FRAMES)
+        worker.submit(command(visit), {"DNA": np.full((visit, 5), 2, np.uint16)})
     results = {happened.visit: happened for happened in box.take(4)}
     assert isinstance(results[1], MeasurementFailed)
-    assert "worker died" in results[1].reason
-    assert [type(results[visit]) for visit in (2, 3, 4)] == [Measured] * 3
+    assert results[1].reason.startswith("the analysis worker died")
+    # Through shared memory, shapes and values arrive as they were sent.
+    assert [results[visit].readouts for visit in (2, 3, 4)] == [{"x": visit * 10.0} for visit in (2, 3, 4)]
     assert box.quiet()
+    worker.close()
+
+
+def test_in_a_batch_each_field_has_its_own_outcome() -> None:
+    box = Box()
+    worker = analyst(box, one_is_bad, batch=3, workers=1)
+    worker.submit(command(1), FRAMES)
+    worker.submit(command(2), {"DNA": np.ones((4, 4), np.uint16)})
+    worker.submit(command(3), FRAMES)
+    results = {happened.visit: happened for happened in box.take(3)}
+    assert [type(results[visit]).__name__ for visit in (1, 2, 3)] == ["Measured", "MeasurementFailed", "Measured"]
+    worker.close()
+
+
+def test_the_visit_that_is_told_next_goes_first() -> None:
+    box = Box()
+    release, started = threading.Event(), threading.Event()
+    sizes: list[int] = []
+
+    def gated(plan: AnalysisPlan, batch: Batch) -> list[Measurement | Exception]:
+        started.set()
+        release.wait(30)
+        sizes.append(len(batch))
+        return [OK for _ in batch]
+
+    worker = analyst(box, gated, workers=1, batch=3)
+    worker.submit(command(9), FRAMES)
+    started.wait(30)
+    for visit in (5, 3, 8, 4):
+        worker.submit(command(visit), FRAMES)
+    release.set()
+    assert [happened.visit for happened in box.take(5)] == [9, 3, 4, 5, 8]
+    assert sizes == [1, 3, 1]
     worker.close()
 
 
@@ -104,9 +145,9 @@ def test_what_takes_too_long_is_given_up(virtual: bool, kind: str) -> None:
     box = Box()
     release = threading.Event()
 
-    def slow(plan: AnalysisPlan, frames: Mapping[str, Any]) -> Measurement:
+    def slow(plan: AnalysisPlan, batch: Batch) -> list[Measurement | Exception]:
         release.wait(30)
-        return OK
+        return [OK for _ in batch]
 
     worker = analyst(box, slow, deadline_s=0.05, hang_s=0.05, virtual=virtual)
     worker.submit(command(1), FRAMES)
@@ -127,9 +168,9 @@ def test_a_stop_leaves_nothing_without_an_end() -> None:
     box = Box()
     release = threading.Event()
 
-    def slow(plan: AnalysisPlan, frames: Mapping[str, Any]) -> Measurement:
+    def slow(plan: AnalysisPlan, batch: Batch) -> list[Measurement | Exception]:
         release.wait(30)
-        return OK
+        return [OK for _ in batch]
 
     worker = analyst(box, slow)
     for visit in range(1, 7):

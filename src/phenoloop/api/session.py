@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from phenoloop.api.live import LiveRun
 from phenoloop.api.resolved import Resolved
 from phenoloop.core import Machine
-from phenoloop.measure import measure_field
+from phenoloop.measure.batching import measure_fields
 from phenoloop.microscope import MMCoreMicroscope
 from phenoloop.model import (
     Acquire,
@@ -115,7 +115,7 @@ class Session:
         plan = self._resolved.plan
         analyst = Analyst(
             self._resolved.analysis,
-            measure_field,
+            measure_fields,
             loop.post,
             now_s,
             self._archive,

@@ -220,6 +220,10 @@ class AnalysisPlan:
         Threads or processes.
     executor : str
         ``"threads"`` or ``"processes"``.
+    batch : int
+        Fields that one worker takes at once; more than 1 pays where the segmenter can pool them (a GPU).
+    collect_s : float
+        How long a worker waits for a batch to fill.
     """
 
     channels: tuple[str, ...]
@@ -231,3 +235,5 @@ class AnalysisPlan:
     bit_depth: int | None = None
     workers: int = 2
     executor: str = "threads"
+    batch: int = 1
+    collect_s: float = 0.005

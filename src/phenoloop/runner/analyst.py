@@ -1,50 +1,56 @@
-"""Carries out `Measure`: one field in, exactly one input out, whatever the executor does.
+"""Carries out `Measure`: one field in, exactly one input out, whatever becomes of the worker.
 
-Threads or processes, a crash of a worker, a hang: each field ends in `Measured` or `MeasurementFailed`. What is derived
-(labels, object tables) is written afterwards by an archivist thread and never delays a decision.
+The most urgent field goes first: that of the visit that will be told next. A worker that can take several fields at
+once waits a few milliseconds for company. A worker that dies is started again, and of its fields only the one that
+killed it is lost. Labels and object tables are written afterwards, by an archivist thread, and never delay a decision.
 """
 
 from __future__ import annotations
 
+import heapq
 import logging
-import multiprocessing
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from typing import Any
 
 from numpy.typing import NDArray
 
 from phenoloop.model import AnalysisPlan, Input, Measure, Measured, MeasurementFailed
 from phenoloop.ports import Measurement
+from phenoloop.runner.workers import InProcess, InThread, MeasureFields, Worker
 
 _LOG = logging.getLogger(__name__)
 
-MeasureField = Callable[[AnalysisPlan, Mapping[str, NDArray[Any]]], Measurement]
 Archive = Callable[[Measure, Measurement], None]
+Key = tuple[int, str]
 
 
-@dataclass(slots=True)
 class _Job:
-    command: Measure
-    frames: Mapping[str, NDArray[Any]]
-    future: Future[Measurement] | None
-    begun: float
-    alone: bool = False
+    """A field that waits for its result, since `begun` on the wall's clock."""
+
+    def __init__(self, order: int, command: Measure, frames: Mapping[str, NDArray[Any]]) -> None:
+        self.urgency = (command.visit, order)
+        self.command = command
+        self.frames = frames
+        self.begun = time.perf_counter()
+        self.key: Key = (command.visit, command.field)
+
+    def __lt__(self, other: _Job) -> bool:
+        return self.urgency < other.urgency
 
 
 class Analyst:
-    """The analysis executor.
+    """The analysis service.
 
     Parameters
     ----------
     plan : AnalysisPlan
-        What is measured, by how many workers, in threads or processes.
+        What is measured, by how many workers, in threads or processes, how many fields at once.
     measure : callable
-        ``measure(plan, frames) -> Measurement``; a module-level function, so that a process can import it.
+        ``measure(plan, batch) -> outcomes``; a module-level function, so that a process can import it.
     post : callable
         Takes the input that each command ends in.
     now_s : callable
@@ -60,7 +66,7 @@ class Analyst:
     def __init__(
         self,
         plan: AnalysisPlan,
-        measure: MeasureField,
+        measure: MeasureFields,
         post: Callable[[Input], None],
         now_s: Callable[[Measure], float],
         archive: Archive,
@@ -74,19 +80,24 @@ class Analyst:
         self._post = post
         self._now_s = now_s
         self._archive = archive
-        self._deadline_s = deadline_s
         self._patience_s = hang_s if virtual else deadline_s
         self._patience_kind = "failed" if virtual else "late"
-        self._jobs: dict[tuple[int, str], _Job] = {}
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._waiting: list[_Job] = []
+        self._jobs: dict[Key, _Job] = {}
+        self._submitted = 0
         self._stopping = False
-        self._executor = self._start(plan.workers)
         self._derived: queue.Queue[tuple[Measure, Measurement] | None] = queue.Queue(maxsize=256)
         self._archivist = threading.Thread(target=self._keep_derived, name="archivist", daemon=True)
         self._archivist.start()
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"analysis-{i}", daemon=True) for i in range(plan.workers)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, command: Measure, frames: Mapping[str, NDArray[Any]]) -> None:
-        """Begin to measure a field.
+        """Begin to measure a field. The plan's `in_flight` bounds how many can wait here.
 
         Parameters
         ----------
@@ -95,122 +106,117 @@ class Analyst:
         frames : mapping of str to ndarray
             All channels of the field, ``(y, x)`` or ``(z, y, x)``.
         """
-        job = _Job(command=command, frames=frames, future=None, begun=time.perf_counter())
-        with self._lock:
-            self._jobs[command.visit, command.field] = job
-            executor = self._executor
-        self._send(job, executor)
+        with self._changed:
+            self._submitted += 1
+            job = _Job(self._submitted, command, frames)
+            self._jobs[job.key] = job
+            heapq.heappush(self._waiting, job)
+            self._changed.notify()
 
     def next_deadline(self) -> float | None:
         """Return the wall clock (``time.perf_counter``) at which the oldest field is given up; None without fields."""
-        with self._lock:
+        with self._changed:
             begun = [job.begun for job in self._jobs.values()]
         return min(begun) + self._patience_s if begun else None
 
     def give_up_overdue(self) -> None:
         """Post a failure for every field whose time is up. Its result, should it still come, is posted and not told."""
         now = time.perf_counter()
-        with self._lock:
-            overdue = [key for key, job in self._jobs.items() if now - job.begun >= self._patience_s]
-            jobs = [self._jobs.pop(key) for key in overdue]
-        for job in jobs:
-            reason = f"no result within {self._patience_s:g} s"
-            self._fail(job.command, reason, self._patience_kind)
+        with self._changed:
+            overdue = [job for job in self._jobs.values() if now - job.begun >= self._patience_s]
+            for job in overdue:
+                del self._jobs[job.key]
+        for job in overdue:
+            self._fail(job.command, f"no result within {self._patience_s:g} s", self._patience_kind)
 
     def stop(self, *, grace_s: float = 0.5) -> None:
         """End quickly: fields that are not begun are left for later, running ones get a moment."""
-        self._stopping = True
-        with self._lock:
-            jobs = list(self._jobs.values())
-        until = time.perf_counter() + grace_s
-        for job in jobs:
-            if job.future is not None and not job.future.cancel():
-                try:
-                    job.future.exception(timeout=max(0.0, until - time.perf_counter()))
-                except (TimeoutError, CancelledError):
-                    _LOG.info("field %s of visit %d is left unmeasured", job.command.field, job.command.visit)
-        with self._lock:
+        with self._changed:
+            self._stopping = True
+            begun = self._jobs.keys() - {job.key for job in self._waiting}
+            self._waiting.clear()
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not begun & self._jobs.keys(), timeout=grace_s)
             left, self._jobs = list(self._jobs.values()), {}
         for job in left:
             self._fail(job.command, "stopped", "stopped")
 
     def close(self) -> None:
-        """Write what is derived and let the workers go."""
-        self._stopping = True
-        self._executor.shutdown(wait=not self._jobs, cancel_futures=True)
+        """Write what is derived and let the workers go; one that hangs is left behind."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+            idle = not self._jobs
+        for thread in self._threads:
+            thread.join(None if idle else 0.1)
         self._derived.put(None)
         self._archivist.join()
 
-    # -- inside -------------------------------------------------------------------------------------------------------
+    # -- a worker's thread --------------------------------------------------------------------------------------------
 
-    def _start(self, workers: int) -> Executor:
-        if self._plan.executor == "processes":
-            return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-        return ThreadPoolExecutor(workers, thread_name_prefix="analysis")
-
-    def _send(self, job: _Job, executor: Executor) -> None:
+    def _serve(self) -> None:
+        kind = InProcess if self._plan.executor == "processes" else InThread
+        worker: Worker = kind(self._plan, self._measure)
         try:
-            job.future = executor.submit(self._measure, self._plan, job.frames)
-        except BrokenExecutor as error:
-            self._crashed(job, executor, error)
-            return
-        job.future.add_done_callback(lambda future: self._done(job, executor, future))
+            while jobs := self._take():
+                self._work_on(worker, jobs)
+        finally:
+            worker.close()
 
-    def _done(self, job: _Job, executor: Executor, future: Future[Measurement]) -> None:
+    def _take(self) -> list[_Job]:
+        """Wait for the most urgent field, and a little for others that can share its batch; empty: the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._stopping)
+            if self._waiting and self._plan.batch > 1 and len(self._waiting) < self._plan.batch:
+                self._changed.wait_for(
+                    lambda: len(self._waiting) >= self._plan.batch or self._stopping, timeout=self._plan.collect_s
+                )
+            return [heapq.heappop(self._waiting) for _ in range(min(self._plan.batch, len(self._waiting)))]
+
+    def _work_on(self, worker: Worker, jobs: Sequence[_Job]) -> None:
+        try:
+            outcomes = worker.measure([job.frames for job in jobs])
+        except BrokenExecutor as error:
+            _LOG.warning("an analysis worker died (%s); starting again", error)
+            if len(jobs) == 1:
+                self._end(jobs[0], RuntimeError(f"the analysis worker died: {error}"))
+                return
+            for job in jobs:  # one of them is to blame: alone, each dies or lives by itself
+                self._work_on(worker, [job])
+            return
+        except Exception as error:  # foreign code: what it raises ends its own fields only
+            outcomes = [error] * len(jobs)
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            self._end(job, outcome)
+
+    def _end(self, job: _Job, outcome: Measurement | Exception) -> None:
         command = job.command
-        if future.cancelled():
-            return  # `stop` speaks for it
-        error = future.exception()
-        if isinstance(error, BrokenExecutor):
-            self._crashed(job, executor, error)
-            return
-        with self._lock:
-            expected = self._jobs.pop((command.visit, command.field), None) is not None
-        if error is not None:
+        with self._changed:
+            expected = self._jobs.pop(job.key, None) is not None
+            self._changed.notify_all()
+        if isinstance(outcome, Exception):
             if expected:
-                self._fail(command, f"{type(error).__name__}: {error}", "failed")
+                self._fail(command, _sentence(outcome), "failed")
             return
-        measurement = future.result()
         if not expected and (self._stopping or self._patience_kind != "late"):
             return  # it was given up for good
+        wall: dict[str, Any] = {name: round(value, 3) for name, value in outcome.timing_ms.items()}
+        if outcome.notes:
+            wall["notes"] = list(outcome.notes)
         self._post(
             Measured(
                 at_s=self._now_s(command),
                 visit=command.visit,
                 field=command.field,
-                status=measurement.status,
-                readouts=measurement.readouts,
-                quality=measurement.quality,
-                reason=measurement.reason,
-                objects=len(measurement.objects.get("label", ())),
-                wall={name: round(value, 3) for name, value in measurement.timing_ms.items()},
+                status=outcome.status,
+                readouts=outcome.readouts,
+                quality=outcome.quality,
+                reason=outcome.reason,
+                objects=len(outcome.objects.get("label", ())),
+                wall=wall,
             )
         )
-        self._derived.put((command, measurement))
-
-    def _crashed(self, job: _Job, executor: Executor, error: BaseException) -> None:
-        """A worker died, and took all fields of its pool with it; only one of them is to blame.
-
-        A new pool serves what comes next. Each field of the old one is tried again in a process of its own: the one
-        that dies there as well was the culprit, and no other pays for it.
-        """
-        with self._lock:
-            if executor is self._executor and not self._stopping:
-                _LOG.warning("an analysis worker died (%s); starting again", error)
-                executor.shutdown(wait=False)
-                self._executor = self._start(self._plan.workers)
-            expected = (job.command.visit, job.command.field) in self._jobs
-        if not expected or self._stopping:
-            return
-        if not job.alone:
-            job.alone = True
-            cell = self._start(1)
-            self._send(job, cell)
-            cell.shutdown(wait=False)  # ends once the field is done
-            return
-        with self._lock:
-            self._jobs.pop((job.command.visit, job.command.field), None)
-        self._fail(job.command, f"the analysis worker died: {error}", "failed")
+        self._derived.put((command, outcome))
 
     def _fail(self, command: Measure, reason: str, kind: str) -> None:
         self._post(
@@ -225,3 +231,8 @@ class Analyst:
                 self._archive(*item)
             except Exception:  # derived data can be made again from the images; the run goes on, and the log says so
                 _LOG.exception("labels or objects of field %s, visit %d", item[0].field, item[0].visit)
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return text if text.startswith("the analysis worker died") else f"{type(error).__name__}: {text}"
