@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from phenoloop.core import TRANSITIONS, Difference, IllegalInput, Machine, Phase, first_difference, fold
 from phenoloop.model import (
     Acquire,
+    AutofocusPlan,
     Decided,
     Finish,
     Input,
@@ -42,7 +43,7 @@ def choices(world: World) -> list[Any]:
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), failing=st.lists(st.sampled_from(KINDS), min_size=24, max_size=24))
 def test_latencies_failures_and_late_results_do_not_change_a_decision(seed: int, failing: list[str]) -> None:
-    plan = make_plan(limits=Limits(frames=20))
+    plan = make_plan(limits=Limits(frames=20), retries=1)
     places = [(well.name, field.name) for well in plan.wells for field in well.fields]
     failures = dict(zip(places, failing, strict=True))
     calm = World(greedy_machine(plan), np.random.default_rng(0), failures).run()
@@ -55,8 +56,9 @@ def test_latencies_failures_and_late_results_do_not_change_a_decision(seed: int,
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), cut=st.floats(0, 1))
 def test_a_journal_cut_anywhere_folds_to_what_it_owes(seed: int, cut: float) -> None:
-    plan = make_plan(limits=Limits(frames=16))
-    log = World(greedy_machine(plan), np.random.default_rng(seed), {("A1", "0"): "missing"}).run().log
+    plan = make_plan(limits=Limits(frames=16), retries=1)
+    failures = {("A1", "0"): "missing", ("B1", "1"): "qc_fail", ("A2", "2"): "qc_fail", ("B3", "0"): "qc_fail"}
+    log = World(greedy_machine(plan), np.random.default_rng(seed), failures).run().log
     wells = [well.name for well in plan.wells]
     n = max(1, int(cut * len(log)))
     folded = fold(log[:n], plan, decider(plan, Greedy(wells), Greedy(wells)))
@@ -296,3 +298,40 @@ def test_replay_is_equal_and_names_the_first_difference() -> None:
     assert difference.decision == 1
     assert difference.line == 3
     assert "the replay goes to" in difference.what
+
+
+def test_a_rejected_field_is_replaced_by_its_nearest_neighbour() -> None:
+    plan = make_plan(rows=1, columns=1, fields=4, batch=1, in_flight=1, retries=1)
+    policy = Scripted([propose("A1", ("1",))], Stop(reason="enough"))
+    world = World(Machine(plan, decider(plan, policy)), np.random.default_rng(0), {("A1", "1"): "qc_fail"}).run()
+    first, second = world.decisions()[:2]
+    (replacement,) = second.proposals
+    assert first.proposals[0].fields == ("1",)
+    assert replacement.fields in (("0",), ("2",))  # 300 um away, both
+    assert replacement.why.rule == "replace a rejected field"
+    assert "field 1 of A1 was rejected" in replacement.why.text
+    assert [(r.visit, r.fields[0].status) for r in policy.heard] == [(1, "qc_fail"), (2, "ok")]
+    assert [readout.field for readout in world.machine.accepted()] == list(replacement.fields)
+
+
+def test_with_autofocus_the_same_place_is_tried_first() -> None:
+    profile = make_plan().profiles["main"]
+    focused = replace(profile, autofocus=AutofocusPlan(channel="DNA", range_um=10, step_um=1))
+    plan = make_plan(rows=1, columns=1, batch=1, in_flight=1, retries=2, profiles={"main": focused})
+    policy = Scripted([propose("A1", ("1",))], [], Stop(reason="enough"))
+    failing = {("A1", str(i)): "qc_fail" for i in range(4)}
+    world = World(Machine(plan, decider(plan, policy)), np.random.default_rng(0), failing).run()
+    fields = [proposal.fields for decision in world.decisions() for proposal in decision.proposals]
+    assert fields[:2] == [("1",), ("1",)]
+    assert len(fields) == 3  # two replacements for the one rejected field, and no more
+    assert fields[2] != ("1",)
+
+
+@pytest.mark.parametrize("retries", [0, 1, 3])
+def test_replacements_end(retries: int) -> None:
+    plan = make_plan(retries=retries, limits=Limits(frames=24))
+    failing = {(well.name, field.name): "qc_fail" for well in plan.wells for field in well.fields}
+    log = World(greedy_machine(plan), np.random.default_rng(0), failing).run().log
+    assert isinstance(log[-1], RunEnded)
+    wells = [well.name for well in plan.wells]
+    assert first_difference(log, plan, decider(plan, Greedy(wells), Greedy(wells))) is None

@@ -11,6 +11,7 @@ import numpy as np
 from phenoloop.core.deciding import Decider
 from phenoloop.core.guards import Denial, Granted, grant
 from phenoloop.core.ledger import Ledger
+from phenoloop.core.retrying import Retries
 from phenoloop.core.router import route
 from phenoloop.model import (
     Acquire,
@@ -61,12 +62,15 @@ class Dispatcher:
         Policy and fallback.
     ledger : Ledger
         Spent here.
+    retries : Retries
+        Replacements for rejected fields; they come before what the policy asks for.
     """
 
-    def __init__(self, plan: Plan, decider: Decider, ledger: Ledger) -> None:
+    def __init__(self, plan: Plan, decider: Decider, ledger: Ledger, retries: Retries) -> None:
         self._plan = plan
         self._decider = decider
         self._ledger = ledger
+        self._retries = retries
         self._recorded: deque[Decided] = deque()
         self._asks = True
         self._wells = {well.name: well for well in plan.wells}
@@ -90,17 +94,20 @@ class Dispatcher:
             Run clock of the last input.
         """
         number = self._decisions + 1
-        if self._recorded:
+        told = self._visits - len(untold)
+        if self._recorded and self._recorded[0].told == told:
             return self._repeat(self._recorded.popleft(), at_s)
-        if not self._asks:
+        if self._recorded or not self._asks:
             return Decision()
-        answer = self._decider.ask(self._plan.batch, self._context(number, untold, at_s))
+        replacements = self._retries.proposals(self._ledger, self._plan.batch)
+        room = self._plan.batch - len(replacements)
+        answer = self._decider.ask(room, self._context(number, untold, at_s)) if room else ()
         errors = self._decider.take_errors()
         stop = answer.reason if isinstance(answer, Stop) else ""
-        proposals = () if isinstance(answer, Stop) else tuple(answer)
+        proposals = (*replacements, *(() if isinstance(answer, Stop) else answer))
         if not (proposals or stop or errors):
             return Decision()
-        return self._dispatch(number, proposals, stop, errors, at_s)
+        return self._dispatch(number, told, proposals, stop, errors, at_s)
 
     def _context(self, number: int, untold: Sequence[Visit], at_s: float) -> Context:
         limit = self._plan.limits.frames
@@ -115,7 +122,9 @@ class Dispatcher:
             rng=np.random.Generator(np.random.PCG64(np.random.SeedSequence([self._plan.seed, number]))),
         )
 
-    def _dispatch(self, number: int, proposals: Sequence[Proposal], stop: str, errors: str, at_s: float) -> Decision:
+    def _dispatch(
+        self, number: int, told: int, proposals: Sequence[Proposal], stop: str, errors: str, at_s: float
+    ) -> Decision:
         verdicts: list[Denial | int] = []
         granted: list[Granted] = []
         visits: list[Visit] = []
@@ -138,6 +147,7 @@ class Dispatcher:
             policy="" if named is None else named.kind,
             parameters={} if named is None else named.parameters,
             asked=self._plan.batch,
+            told=told,
             proposals=tuple(
                 ProposalRecord(
                     well=proposal.well,
@@ -165,6 +175,7 @@ class Dispatcher:
         if record.error and named is not None and named.kind != record.policy:
             self._decider.distrust(named, record.error)
             self._decider.take_errors()
+        self._retries.proposals(self._ledger, self._plan.batch)  # those of this decision stand in its record
         visits = {
             proposal.visit: self._ledger.dispatch(
                 0,

@@ -15,6 +15,7 @@ from phenoloop.core.dispatch import Dispatcher
 from phenoloop.core.guards import budget_spent
 from phenoloop.core.ledger import Ledger
 from phenoloop.core.phases import TRANSITIONS, IllegalInput, Phase
+from phenoloop.core.retrying import Retries
 from phenoloop.core.visiting import VisitState
 from phenoloop.model import (
     Acquire,
@@ -59,7 +60,8 @@ class Machine:
         """What the policy was told, denials included."""
         self.exit = ("completed", "")
         """Exit and reason that `Finish` will carry, or has carried."""
-        self._dispatcher = Dispatcher(plan, decider, self.ledger)
+        self._retries = Retries(plan)
+        self._dispatcher = Dispatcher(plan, decider, self.ledger, self._retries)
         self._visits: dict[int, VisitState] = {}
         self._next_to_tell = 1
 
@@ -219,6 +221,7 @@ class Machine:
             self.ledger.settle(state.visit, state.ended)
         result = state.result(self.at_s)
         self.told.append(result)
+        self._retries.note(result)
         self.decider.tell(state.visit, result)
 
     def _maybe_finish(self) -> list[Message]:

@@ -252,6 +252,8 @@ class Decided(Message):
         Its parameters, so that a decision can be read by itself.
     asked : int
         Visits asked for.
+    told : int
+        Visits whose results were known.
     proposals : tuple of ProposalRecord
         In the order of the policy; the visits' numbers show the order of the router.
     stop : str
@@ -265,6 +267,7 @@ class Decided(Message):
     policy: str
     parameters: Mapping[str, Any]
     asked: int
+    told: int = 0
     proposals: tuple[ProposalRecord, ...] = ()
     stop: str = ""
     error: str = ""

@@ -232,6 +232,8 @@ class Plan:
         Names of the readouts, in protocol order.
     once : bool
         A field shows the same picture every time it is asked for (a recorded plate), so it is imaged once only.
+    retries : int
+        Replacements that a field rejected by a quality gate may cause.
     virtual_clock : bool
         Time moves by the cost model, not by the wall.
     analysis_latency_s : float
@@ -256,6 +258,7 @@ class Plan:
     in_flight: int = 16
     readouts: tuple[str, ...] = ()
     once: bool = False
+    retries: int = 0
     virtual_clock: bool = False
     analysis_latency_s: float = 0.2
     deadline_s: float = 10.0

@@ -181,6 +181,7 @@ class QualityBlock(StrictModel):
     min_objects: int | None = Field(default=None, ge=1)
     max_saturated: Percent | None = None
     focus: float | Literal["auto", "off"] = "off"
+    retries: int = Field(default=0, ge=0, le=5, description="replacements that a rejected field may cause")
 
     @field_validator("focus", mode="before")
     @classmethod

@@ -279,6 +279,7 @@ class _Resolver:
             in_flight=int(getattr(policy.params, "in_flight", None) or 2 * batch),
             readouts=tuple(analysis.readouts) if analysis is not None else (),
             once=specimen is not None and specimen.info is not None and specimen.info.once,
+            retries=0 if self._protocol.analysis is None else self._protocol.analysis.quality.retries,
             virtual_clock=specimen is not None,
             analysis_latency_s=specimen.latency_s if specimen is not None else 0.2,
             deadline_s=analysis.deadline if analysis is not None else 10.0,
