@@ -40,7 +40,14 @@ SHAPE: dict[str, Any] = {
     "possible_frames": int,
     "duration_s": float,
     "wells": list,
-    "quality": {"ok": int, "rejected": int, "failed": int, "late": int, "reasons": dict},
+    "quality": {
+        "ok": int,
+        "rejected": int,
+        "failed": int,
+        "late": int,
+        "reasons": dict,
+        "p_same_in_all_groups": (float, type(None)),
+    },
     "timing_ms": {step: {"p50": NUMBER, "p95": NUMBER, "p99": NUMBER} for step in STEPS},
     "budget": {
         "frames": {"used": int, "limit": int},

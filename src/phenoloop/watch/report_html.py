@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from phenoloop.model import Decided, ProposalRecord
 from phenoloop.watch import plate_map
+from phenoloop.watch.groups import rejections
 from phenoloop.watch.report_drawings import draw_bands, draw_plate, draw_visits
 from phenoloop.watch.report_json import ReportContent
 from phenoloop.watch.tally import ACCEPTED, Tally
@@ -79,7 +80,7 @@ def render(content: ReportContent, report: Mapping[str, Any], pictures: Pictures
         band=next((entry for entry in shown if entry["kind"]), None),
         decisions=[_decision(decided) for decided in tally.decisions],
         pictures=_thumbnails(report, tally, readout, pictures),
-        groups=_groups(content, report, tally),
+        groups=rejections(content.plan, content.setup, tally),
         faults=_faults(tally),
         gaps=Counter(gap.reason for gap in tally.missing).most_common(),
         steps=[(title, what, report["timing_ms"].get(step, {})) for step, (title, what) in STEPS.items()],
@@ -221,40 +222,6 @@ def _thumbnails(
 
 
 # -- quality, faults, budget, provenance ------------------------------------------------------------------------
-
-
-def _groups(content: ReportContent, report: Mapping[str, Any], tally: Tally) -> list[dict[str, Any]]:
-    """Rejections by treatment, controls apart: a gate that rejects one group more often biases the answer."""
-    text = [
-        column
-        for column in _columns(content)
-        if all(isinstance(well.properties.get(column), str | None) for well in content.plan.wells)
-    ]
-    properties = {well.name: well.properties for well in content.plan.wells}
-    controls = set(content.setup.controls)
-
-    def group(name: str) -> str:
-        label = str(properties[name].get(text[0])) if text else "wells"
-        return f"controls ({label})" if name in controls and text else "controls" if name in controls else label
-
-    wells: Counter[str] = Counter(group(well["well"]) for well in report["wells"])
-    statuses: dict[str, Counter[str]] = defaultdict(Counter)
-    reasons: dict[str, Counter[str]] = defaultdict(Counter)
-    for result in tally.results.values():
-        statuses[group(result.well)][result.status] += 1
-        if result.status != "ok":
-            reasons[group(result.well)][result.reason or result.status] += 1
-    return [
-        {
-            "group": name,
-            "wells": size,
-            "ok": statuses[name]["ok"],
-            "rejected": statuses[name].total() - statuses[name]["ok"],
-            "share": 1 - statuses[name]["ok"] / total if (total := statuses[name].total()) else None,
-            "reasons": reasons[name].most_common(3),
-        }
-        for name, size in sorted(wells.items(), key=lambda item: (not item[0].startswith("controls"), item[0]))
-    ]
 
 
 def _faults(tally: Tally) -> list[dict[str, Any]]:

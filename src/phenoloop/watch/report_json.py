@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from phenoloop.model import Answer, Interval, Message, Plan, Setup, WellAnswer
+from phenoloop.watch.groups import dependence
 from phenoloop.watch.tally import Tally, WellTally
 
 SCHEMA: Final = "phenoloop.report/1"
@@ -101,6 +102,7 @@ def build_report(content: ReportContent) -> dict[str, Any]:
             "failed": statuses["failed"],
             "late": statuses["late"],
             "reasons": dict(reasons.most_common()),
+            "p_same_in_all_groups": dependence(content.plan, content.setup, tally),
         },
         "timing_ms": {step: percentiles(values) for step, values in _timings(content).items()},
         "budget": _budget(tally),
