@@ -38,19 +38,21 @@ from phenoloop.plugins import Registry
 from phenoloop.protocol import load_text, shared_folder
 from phenoloop.storage.journal import read
 
-PROTOCOL = shared_folder("protocols") / "find_hits.yaml"
 Field = tuple[str, str]
 LOOK_EVERY = 16
 
 
+PROTOCOL = shared_folder("protocols") / "find_hits.yaml"
+
+
 def variant(seed: int, policy: str) -> str:
-    """Return the shipped protocol with another seed and policy, and without a frame limit."""
+    """Return the protocol with another seed and policy, and without a frame limit."""
     lines = []
     for line in PROTOCOL.read_text(encoding="utf-8").splitlines():
         if line.startswith("seed:"):
             line = f"seed: {seed}"
         elif line.startswith("policy:") and policy == "sweep":
-            line = "policy: {kind: sweep, fields_per_visit: 2, wells_per_batch: 8}"
+            line = line.replace("kind: hits", "kind: sweep")
         elif line.startswith("limits:"):
             line = ""
         lines.append(line)
@@ -122,7 +124,7 @@ def main() -> None:
             assert result.report["frames"] == everything
             assert full.simulation is not None
             specimen = Synthetic(full.simulation.parameters, full.plan)
-            true = specimen.true_hits(1.0) - set(full.setup.controls)
+            true = specimen.true_hits(full.setup.smallest) - set(full.setup.controls)
             half = resolve(seed, "hits", everything // 2)
             looks = {"hits": simulate(half, readouts)}
             frames = looks["hits"][-1][0]
@@ -159,7 +161,8 @@ def main() -> None:
     )
     print(f"hits minus full sweep {against_full:+.3f} ± {a:.3f}; minus cut sweep {against_cut:+.3f} ± {b:.3f} (95 %)")
     print(f"controls called, over all looks of both: {controls_called}")
-    draw_curve(grid, {name: np.array(values) for name, values in curves.items()}, used, options.out)
+    title = f"{PROTOCOL.name}: {len(half.plan.wells)} wells, {len(half.setup.controls)} controls, {options.seeds} seeds"
+    draw_curve(grid, {name: np.array(values) for name, values in curves.items()}, used, options.out, title, everything)
 
 
 def _f1(calls: set[str], true: set[str], resolved: Resolved) -> float:

@@ -255,8 +255,15 @@ def false_calls(plates: int, noise: str, well_sd: float) -> int:
     )
 
 
-def draw_curve(frames: Sequence[int], scores: dict[str, NDArray[np.float64]], used: Sequence[int], path: Path) -> None:
-    """Draw F1 against frames with 95 % bands over plates."""
+def draw_curve(
+    frames: Sequence[int],
+    scores: dict[str, NDArray[np.float64]],
+    used: Sequence[int],
+    path: Path,
+    title: str,
+    all_frames: int,
+) -> None:
+    """Draw F1 against frames with 95 % bands over plates; a dotted line marks half of all frames."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -267,11 +274,11 @@ def draw_curve(frames: Sequence[int], scores: dict[str, NDArray[np.float64]], us
         middle, half = np.array([mean_and_half(column) for column in scores[name].T]).T
         axes.plot(frames, middle, color=colour, label=f"policy: {name}")
         axes.fill_between(frames, middle - half, middle + half, color=colour, alpha=0.2, linewidth=0)
-    axes.axvline(ALL_FRAMES / 2, color="0.6", linewidth=0.8, linestyle=":")
+    axes.axvline(all_frames / 2, color="0.6", linewidth=0.8, linestyle=":")
     axes.axvline(float(np.mean(used)), color="#0072B2", linewidth=0.8, linestyle="--")
     axes.text(float(np.mean(used)) - 4, 0.02, "hits stops (mean)", rotation=90, ha="right", color="#0072B2", size=8)
     axes.set(xlabel="frames", ylabel="F1 of the calls", xlim=(frames[0], frames[-1]), ylim=(0, 1))
-    axes.set_title(f"60 wells, 10 controls, {len(used)} plates; bands: 95 % of the mean", size=9)
+    axes.set_title(f"{title}; bands: 95 % of the mean", size=9)
     axes.legend(frameon=False, loc="lower right")
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
@@ -298,7 +305,7 @@ def main() -> None:
     print(f"hits at {frames[half] / ALL_FRAMES:.0%} minus sweep cut at the same frames:   {cut[0]:+.3f} ± {cut[1]:.3f}")
     print(f"hits stopped by itself after {np.mean(used):.0f} frames (from {min(used)} to {max(used)})")
     print(f"controls called, over all looks of both: {controls_called}")
-    draw_curve(frames, scores, used, options.out)
+    draw_curve(frames, scores, used, options.out, f"60 wells, 10 controls, {options.seeds} plates", ALL_FRAMES)
     print(f"curve: {options.out}")
 
     if options.empty:
