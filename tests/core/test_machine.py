@@ -121,6 +121,18 @@ def test_paused_results_wait_and_decisions_stay_the_same() -> None:
     assert choices(plain) == choices(held)
 
 
+def test_a_pause_while_draining_goes_on_draining() -> None:
+    plan = make_plan()
+    machine = Machine(plan, decider(plan, Scripted([propose("A1")], Stop(reason="enough"))))
+    machine.handle(RunStarted(at_s=0.0))
+    assert machine.phase is Phase.DRAINING
+    machine.handle(Paused(at_s=1.0))
+    (measure,) = machine.handle(VisitEnded(at_s=2.0, visit=1))
+    assert isinstance(measure, Measure)
+    assert machine.handle(Measured(at_s=3.0, visit=1, field=measure.field)) == []
+    assert [type(m) for m in machine.handle(Resumed(at_s=4.0))] == [Finish]
+
+
 @pytest.mark.parametrize(
     ("script", "exit", "reason"),
     [

@@ -64,6 +64,7 @@ class Machine:
         self._dispatcher = Dispatcher(plan, decider, self.ledger, self._retries)
         self._visits: dict[int, VisitState] = {}
         self._next_to_tell = 1
+        self._held = Phase.RUNNING  # the phase that a pause interrupted
 
     # -- the one door -----------------------------------------------------------------------------------------------
 
@@ -141,12 +142,13 @@ class Machine:
         return self._go_on()
 
     def _pause(self, happened: Input) -> list[Message]:
+        self._held = self.phase
         self.phase = Phase.PAUSED
         return []
 
     def _resume(self, happened: Input) -> list[Message]:
         # Results that came in the meantime waited, so the decisions are those of a run that was never paused.
-        self.phase = Phase.RUNNING
+        self.phase = self._held
         return self._go_on()
 
     def _stop(self, happened: Input) -> list[Message]:

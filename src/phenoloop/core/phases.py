@@ -68,6 +68,7 @@ TRANSITIONS: Final[dict[tuple[Phase, type[Input]], str]] = {
     (Phase.DRAINING, Measured): "_result",
     (Phase.DRAINING, MeasurementFailed): "_result",
     (Phase.DRAINING, PolicyTooSlow): "_too_slow",
+    (Phase.DRAINING, Paused): "_pause",
     (Phase.DRAINING, StopRequested): "_stop",
     (Phase.DRAINING, MicroscopeFailed): "_microscope_failed",
     (Phase.STOPPING, VisitEnded): "_visit_ended",

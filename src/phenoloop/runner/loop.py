@@ -207,7 +207,7 @@ class Loop:
         """Drop what a person asked for twice, or too late: it is no fault and changes nothing."""
         phase = self.machine.phase
         if isinstance(happened, Paused):
-            return phase is Phase.RUNNING
+            return phase in (Phase.RUNNING, Phase.DRAINING)
         if isinstance(happened, Resumed):
             return phase is Phase.PAUSED
         if isinstance(happened, StopRequested | PolicyTooSlow):
