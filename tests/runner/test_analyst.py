@@ -196,3 +196,21 @@ def test_an_archive_that_fails_is_logged_and_changes_nothing(caplog: pytest.LogC
     assert isinstance(box.take(1)[0], Measured)
     worker.close()
     assert "disk full" in caplog.text
+
+
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+def test_every_worker_warms_up_before_the_first_field(executor: str) -> None:
+    box = Box()
+    worker = analyst(box, dies_on_ones, executor=executor)
+    worker.warm_up(FRAMES)
+    worker.submit(command(1), FRAMES)
+    assert isinstance(box.take(1)[0], Measured)
+    worker.close()
+    assert box.archived == [command(1)]  # the blank field leaves nothing behind
+
+
+def test_what_cannot_work_at_all_is_known_before_the_run() -> None:
+    worker = analyst(Box(), raises)
+    with pytest.raises(ValueError, match="no such cell"):
+        worker.warm_up(FRAMES)
+    worker.close()

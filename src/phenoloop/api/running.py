@@ -70,8 +70,8 @@ def run(
         folder.protocol.write_bytes(loaded.text.encode())
         folder.resolved.write_bytes(resolved.to_json())
         session = Session(resolved, folder, machine)
-        # The microscope first: where it cannot be used there is no run, and so no journal.
-        session.open_microscope()
+        # Microscope and analysis first: where they cannot be used there is no run, and so no journal.
+        session.open()
         journal = Journal.create(folder.journal, wall={"run": folder.path.name, "at": round(time.time(), 3)})
         session.go(journal, [RunStarted(at_s=0.0, plan_hash=resolved.plan_hash)], on_start=on_start, on_wait=on_wait)
     return make_report(folder)
@@ -107,7 +107,11 @@ def resume(run: Path, *, on_start: OnStart | None = None, on_wait: OnWait | None
             journal.close()
             raise UsageError(f"{folder.path} is complete ({machine.exit[0]}: {machine.exit[1]}): nothing to resume.")
         session = Session(resolved, folder, machine)
-        session.open_microscope()
+        try:
+            session.open()
+        except BaseException:
+            journal.close()
+            raise
         first: list[Input] = [RunStarted(at_s=0.0, plan_hash=resolved.plan_hash)]
         if content.messages:
             promised = {message.visit.number for message in folded.owed if isinstance(message, Acquire)}

@@ -63,20 +63,39 @@ class Session:
         self._machine = machine
         self._described: Mapping[str, Any] = {}
         self._sink = _LateSink()
+        self._loop: Loop
         self.images = RunImages(folder.images_folder, resolved.plan, bit_depth=resolved.analysis.bit_depth)
         self.microscope = MMCoreMicroscope(
             resolved.plan, resolved.microscope, resolved.build_specimen(), start_s=machine.at_s
         )
+        self._sequencer, now_s = self._time()
+        self._analyst = Analyst(
+            resolved.analysis,
+            measure_fields,
+            lambda happened: self._loop.post(happened),
+            now_s,
+            self._archive,
+            deadline_s=resolved.plan.deadline_s,
+            virtual=resolved.plan.virtual_clock,
+        )
 
-    def open_microscope(self) -> None:
-        """Load the configuration and see that the microscope can do what the plan asks.
+    def open(self) -> None:
+        """Make sure that the microscope and the analysis can do what the plan asks, before any light.
 
         Raises
         ------
         HardwareError
-            If it cannot.
+            If the microscope cannot.
+        PhenoloopError
+            If the analysis cannot: a model that does not load, say.
         """
-        self._described = self.microscope.open(self._sink)
+        try:
+            self._described = self.microscope.open(self._sink)
+            self._analyst.warm_up(self._blank_field())
+        except BaseException:
+            self.microscope.close()
+            self._analyst.close()
+            raise
 
     def go(
         self,
@@ -102,28 +121,17 @@ class Session:
         """
         signals = RunSignals()
         pump = SignalPump(signals)
-        sequencer, now_s = self._time()
-        loop = Loop(
+        loop = self._loop = Loop(
             self._machine,
             journal,
             self.microscope,
-            sequencer,
+            self._sequencer,
             pump,
             read_field=self._read_field,
             close_data=lambda: self._close_data(journal),
         )
-        plan = self._resolved.plan
-        analyst = Analyst(
-            self._resolved.analysis,
-            measure_fields,
-            loop.post,
-            now_s,
-            self._archive,
-            deadline_s=plan.deadline_s,
-            virtual=plan.virtual_clock,
-        )
         storekeeper = Storekeeper(self.images, loop.post)
-        loop.attach(storekeeper, analyst)
+        loop.attach(storekeeper, self._analyst)
         self._sink.connect(storekeeper)
         if on_start is not None:
             on_start(LiveRun(loop, signals, self._resolved.setup, self._folder))
@@ -170,6 +178,12 @@ class Session:
         if isinstance(happened, RunStarted | RunResumed):
             return replace(happened, wall={**happened.wall, "microscope": dict(self._described)})
         return happened
+
+    def _blank_field(self) -> Mapping[str, NDArray[Any]]:
+        camera = self._described["camera"]
+        dtype = np.uint8 if camera["bit_depth"] <= 8 else np.uint16
+        blank = np.zeros((camera["height"], camera["width"]), dtype)
+        return dict.fromkeys(self._resolved.analysis.channels, blank)
 
     def _read_field(self, visit: int, field: str) -> Mapping[str, NDArray[Any]]:
         planes: dict[str, list[Image]] = {}

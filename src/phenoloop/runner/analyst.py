@@ -86,6 +86,8 @@ class Analyst:
         self._waiting: list[_Job] = []
         self._jobs: dict[Key, _Job] = {}
         self._submitted = 0
+        self._warming: list[Mapping[str, NDArray[Any]]] = []
+        self._warmed: list[Measurement | Exception] = []
         self._stopping = False
         self._derived: queue.Queue[tuple[Measure, Measurement] | None] = queue.Queue(maxsize=256)
         self._archivist = threading.Thread(target=self._keep_derived, name="archivist", daemon=True)
@@ -95,6 +97,27 @@ class Analyst:
         ]
         for thread in self._threads:
             thread.start()
+
+    def warm_up(self, blank: Mapping[str, NDArray[Any]]) -> None:
+        """Have every worker load its model and measure a blank field, so that the first real one is not the slowest.
+
+        Parameters
+        ----------
+        blank : mapping of str to ndarray
+            Frames of the shape and dtype to come, by channel.
+
+        Raises
+        ------
+        Exception
+            What the analysis raises where it cannot work at all: weights that are absent, a model that does not load.
+        """
+        with self._changed:
+            self._warming = [blank] * self._plan.workers
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: len(self._warmed) == self._plan.workers)
+            errors = [outcome for outcome in self._warmed if isinstance(outcome, Exception)]
+        if errors:
+            raise errors[0]
 
     def submit(self, command: Measure, frames: Mapping[str, NDArray[Any]]) -> None:
         """Begin to measure a field. The plan's `in_flight` bounds how many can wait here.
@@ -158,10 +181,26 @@ class Analyst:
         kind = InProcess if self._plan.executor == "processes" else InThread
         worker: Worker = kind(self._plan, self._measure)
         try:
+            self._warm(worker)
             while jobs := self._take():
                 self._work_on(worker, jobs)
         finally:
             worker.close()
+
+    def _warm(self, worker: Worker) -> None:
+        """Measure a blank field if one comes before the first real one."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._warming or self._waiting or self._stopping)
+            blank = self._warming.pop() if self._warming else None
+        if blank is None:
+            return
+        try:
+            (outcome,) = worker.measure([blank])
+        except Exception as error:  # foreign code; told to whoever asked for the warm-up
+            outcome = error
+        with self._changed:
+            self._warmed.append(outcome)
+            self._changed.notify_all()
 
     def _take(self) -> list[_Job]:
         """Wait for the most urgent field, and a little for others that can share its batch; empty: the end."""
