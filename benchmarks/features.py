@@ -1,5 +1,7 @@
 """Features per field: the ratio of ``skimage.measure.regionprops_table`` to ours, side by side, for the same columns.
 
+Then how far the two agree, and what each further family costs.
+
 Run: ``python benchmarks/features.py``.
 """
 
@@ -15,6 +17,8 @@ from skimage.measure import regionprops_table
 from skimage.segmentation import expand_labels
 
 from phenoloop.measure.features import object_table
+from phenoloop.model import features
+from phenoloop.platform import keep_freed_memory
 
 PROPERTIES = (
     "label",
@@ -65,7 +69,47 @@ def with_ring(labels: NDArray[np.int32], stack: NDArray[np.uint16]) -> dict[str,
     return table
 
 
+def agreement(labels: NDArray[np.int32], channels: dict[str, NDArray[np.uint16]]) -> None:
+    """Print the largest difference between our columns and scikit-image's."""
+    theirs = regionprops_table(labels, np.stack(list(channels.values()), axis=-1), PROPERTIES)
+    ours = object_table(labels, channels)
+    pairs = {
+        "area": "area",
+        "x": "centroid-1",
+        "y": "centroid-0",
+        "major_axis": "axis_major_length",
+        "minor_axis": "axis_minor_length",
+        "eccentricity": "eccentricity",
+        "extent": "extent",
+        "perimeter": "perimeter",
+    }
+    for k, name in enumerate(channels):
+        pairs |= {f"{name}.{stat}": f"intensity_{stat}-{k}" for stat in ("mean", "min", "max")}
+        pairs[f"{name}.sd"] = f"intensity_std-{k}"
+    differences = {our: float(np.abs(ours[our] - theirs[their]).max()) for our, their in pairs.items()}
+    turn = np.abs(ours["orientation"] - theirs["orientation"])  # a direction has no sign, and a round object has none
+    long = ours["major_axis"] - ours["minor_axis"] > 1e-6
+    differences["orientation"] = float(np.minimum(turn, np.pi - turn)[long].max())
+    print("\nlargest absolute difference to scikit-image (by definition, none): ", end="")
+    print(", ".join(f"{name} {value:.1g}" for name, value in differences.items()))
+
+
+def families(labels: NDArray[np.int32], channels: dict[str, NDArray[np.uint16]]) -> None:
+    """Print what each family costs besides the basic ones."""
+    basic = median_ms(lambda: object_table(labels, channels))
+    print(f"\nbasic families {basic:.1f} ms; each further family of {labels.max()} objects, 2 channels, adds:")
+    for family in features.FAMILIES:
+        if family in features.BASIC or family.startswith("spot"):
+            continue
+        took = median_ms(lambda: object_table(labels, channels, families=[family]))  # noqa: B023
+        count = len(features.columns(list(channels), [], [family])) - len(features.columns(list(channels), []))
+        print(f"{family:>16}{took - basic:>8.1f} ms{count:>6} columns")
+    every = median_ms(lambda: object_table(labels, channels, families=features.FAMILIES))
+    print(f"{'all':>16}{every:>8.1f} ms{len(features.columns(list(channels), [], features.FAMILIES)):>6} columns")
+
+
 def main() -> None:
+    keep_freed_memory()  # as the live path does
     rng = np.random.default_rng(0)
     print("2 channels, median CPU ms, same input; ours holds ring and ratio, which the first ratio gives away")
     print(f"{'field':>12}{'objects':>9}{'ours':>9}{'scikit-image':>14}{'ratio':>8}{'with ring':>14}{'ratio':>8}")
@@ -80,6 +124,10 @@ def main() -> None:
             f"{size:>6}x{size:<5}{int(labels.max()):>9}{ours:>9.1f}"
             f"{theirs:>14.1f}{theirs / ours:>8.1f}{same:>14.1f}{same / ours:>8.1f}"
         )
+    labels = ellipses(512, 150, rng)
+    channels = {name: rng.poisson(200, labels.shape).astype(np.uint16) for name in ("DNA", "GFP")}
+    agreement(labels, channels)
+    families(labels, channels)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,11 @@ BUILT_IN: Final[dict[str, dict[str, str]]] = {
         "mean": "phenoloop.questions.mean:MeanQuestion",
     },
     "segmenters": {
+        "unet": "phenoloop.segmentation.unet:Unet",
         "threshold": "phenoloop.segmentation.threshold:Threshold",
+        "cellpose": "phenoloop.segmentation.cellpose:Cellpose",
+        "stardist": "phenoloop.segmentation.stardist:StarDist",
+        "onnx": "phenoloop.segmentation.onnx:Onnx",
     },
     "specimens": {
         "synthetic": "phenoloop.microscope.virtual.synthetic:Synthetic",

@@ -65,10 +65,13 @@ class Segmentation:
         0 is background; objects are dense from 1.
     scores : ndarray of float, shape (n,), or None
         Confidence of object ``i + 1`` in 0..1, where the method offers one.
+    notes : tuple of str
+        What happened to the machinery on the way (a smaller batch, another device); empty as a rule.
     """
 
     labels: Labels
     scores: NDArray[np.float64] | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Segmenter(Protocol):
@@ -76,6 +79,25 @@ class Segmenter(Protocol):
 
     def segment(self, image: Image) -> Segmentation:
         """Return the objects of a 2-D image of any unsigned integer or float dtype."""
+        ...
+
+
+class BatchSegmenter(Segmenter, Protocol):
+    """A segmenter that gains from several images at once, and has something to load. Optional: `Segmenter` is enough.
+
+    Its constructor is cheap and loads nothing, but raises what can be known without loading (weights that are absent).
+    """
+
+    def segment_many(self, images: Sequence[Image]) -> list[Segmentation]:
+        """Return what `segment` returns of each image, in order; the images may differ in shape and dtype."""
+        ...
+
+    def warm_up(self, shape: tuple[int, int]) -> None:
+        """Load, and run once on an image of this shape, so that the first frame of a run is as fast as the last."""
+        ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return what a run must record to be repeated (model, hash, device, versions), JSON-ready."""
         ...
 
 

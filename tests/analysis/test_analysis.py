@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from phenoloop.errors import AnalysisError, PluginError
 from phenoloop.measure import Analysis, measure_field
 from phenoloop.measure.quality import gate, saturated_share
-from phenoloop.model import AnalysisPlan, QualityPlan, SegmentPlan, SpotsPlan
+from phenoloop.model import AnalysisPlan, QualityPlan, SegmentPlan, SpotsPlan, features
 from phenoloop.ports import Measurement, Segmentation
 from phenoloop.protocol.base import StrictModel
-from phenoloop.protocol.expressions import ExpressionError, object_names
+from phenoloop.protocol.expressions import ExpressionError
 
 Image = NDArray[Any]
 
@@ -72,7 +72,7 @@ def test_a_field_from_frames_to_readouts() -> None:
     assert result.readouts["cells"] == 25
     assert result.readouts["foci"] == pytest.approx(60 / 25, rel=0.25)
     assert result.readouts["size"] == pytest.approx(np.pi * 81 / 4, rel=0.15)
-    assert list(result.objects) == ["label", *object_names(PLAN.channels, ["foci"])]
+    assert list(result.objects) == ["label", *features.columns(PLAN.channels, ["foci"])]
     assert set(result.labels) == {"nuclei", "foci"}
     for labels in result.labels.values():
         assert labels.dtype == np.int32

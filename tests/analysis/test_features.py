@@ -12,7 +12,6 @@ from phenoloop.measure.features import BACKGROUND_PERCENTILE, RING_PX, object_ta
 from phenoloop.model import features
 from phenoloop.numerics.bincount import Groups
 from phenoloop.numerics.images import percentile
-from phenoloop.protocol.expressions import object_names
 
 Image = NDArray[Any]
 RNG = np.random.default_rng(0)
@@ -129,7 +128,7 @@ def test_no_objects(shape: tuple[int, int]) -> None:
 def test_the_table_has_exactly_the_promised_columns() -> None:
     labels = ragged((60, 80), 5)
     table = object_table(labels, {"DNA": np.ones((60, 80), np.uint8), "GFP": np.ones((60, 80), np.float32)})
-    assert list(table) == ["label", *object_names(["DNA", "GFP"], [])]
+    assert list(table) == ["label", *features.columns(["DNA", "GFP"], [])]
     assert table["label"].tolist() == list(range(1, labels.max() + 1))
     assert len(features.SHAPE) + 2 * len(features.INTENSITY) + 1 == len(table)
 

@@ -232,7 +232,13 @@ def test_recorded_plate_that_does_not_fit(
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.name)
-def test_shipped_protocol_loads(path: Path, registry: Registry) -> None:
+def test_shipped_protocol_loads(
+    path: Path, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as on a computer where cellpose is installed and its model was fetched
+    monkeypatch.setattr("phenoloop.segmentation.cellpose.find_spec", lambda name: object())
+    monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path))
+    (tmp_path / "cpsam_v2").touch()
     found = load(path, registry)
     assert json.loads(Resolved.of(found, "").to_json())["plan"]["name"] == found.protocol.name
     assert forecast(found, registry).frames > 0

@@ -28,6 +28,14 @@ def fine(plan: AnalysisPlan, batch: Batch) -> list[Measurement | Exception]:
     return [OK for _ in batch]
 
 
+def ready(plan: AnalysisPlan, blank: Mapping[str, Any]) -> dict[str, Any]:
+    return {"model": "small", "shape": list(blank["DNA"].shape)}
+
+
+def not_ready(plan: AnalysisPlan, blank: Mapping[str, Any]) -> dict[str, Any]:
+    raise ValueError("no weights")
+
+
 def raises(plan: AnalysisPlan, batch: Batch) -> list[Measurement | Exception]:
     raise ValueError("no such cell")
 
@@ -64,7 +72,7 @@ def analyst(
 ) -> Analyst:
     plan = AnalysisPlan(channels=("DNA",), workers=workers, executor=executor, batch=batch)
     settings: dict[str, Any] = {"deadline_s": 30.0, **options}
-    return Analyst(plan, measure, box.inputs.put, lambda command: command.at_s + 1, box.archive, **settings)
+    return Analyst(plan, measure, ready, box.inputs.put, lambda command: command.at_s + 1, box.archive, **settings)
 
 
 def command(visit: int) -> Measure:
@@ -191,7 +199,7 @@ def test_an_archive_that_fails_is_logged_and_changes_nothing(caplog: pytest.LogC
     def refuse(command: Measure, measurement: Measurement) -> None:
         raise OSError("disk full")
 
-    worker = Analyst(plan, fine, box.inputs.put, lambda c: c.at_s, refuse, deadline_s=30.0)
+    worker = Analyst(plan, fine, ready, box.inputs.put, lambda c: c.at_s, refuse, deadline_s=30.0)
     worker.submit(command(1), FRAMES)
     assert isinstance(box.take(1)[0], Measured)
     worker.close()
@@ -202,7 +210,7 @@ def test_an_archive_that_fails_is_logged_and_changes_nothing(caplog: pytest.LogC
 def test_every_worker_warms_up_before_the_first_field(executor: str) -> None:
     box = Box()
     worker = analyst(box, dies_on_ones, executor=executor)
-    worker.warm_up(FRAMES)
+    assert worker.warm_up(FRAMES) == {"model": "small", "shape": [4, 4]}
     worker.submit(command(1), FRAMES)
     assert isinstance(box.take(1)[0], Measured)
     worker.close()
@@ -210,7 +218,9 @@ def test_every_worker_warms_up_before_the_first_field(executor: str) -> None:
 
 
 def test_what_cannot_work_at_all_is_known_before_the_run() -> None:
-    worker = analyst(Box(), raises)
-    with pytest.raises(ValueError, match="no such cell"):
+    plan = AnalysisPlan(channels=("DNA",), workers=2)
+    box = Box()
+    worker = Analyst(plan, fine, not_ready, box.inputs.put, lambda c: c.at_s, box.archive, deadline_s=30.0)
+    with pytest.raises(ValueError, match="no weights"):
         worker.warm_up(FRAMES)
     worker.close()

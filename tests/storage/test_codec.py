@@ -114,6 +114,7 @@ def test_numpy_values_become_plain_ones() -> None:
         "policy": "hits",
         "parameters": {"k": 4, "share": 0.5, "on": True, "order": [1, 2]},
         "asked": 2,
+        "told": 0,
         "proposals": [],
         "stop": "",
         "error": "",

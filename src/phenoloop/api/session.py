@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from phenoloop.api.live import LiveRun
 from phenoloop.api.resolved import Resolved
 from phenoloop.core import Machine
-from phenoloop.measure.batching import measure_fields
+from phenoloop.measure.batching import make_ready, measure_fields
 from phenoloop.microscope import MMCoreMicroscope
 from phenoloop.model import (
     Acquire,
@@ -72,6 +72,7 @@ class Session:
         self._analyst = Analyst(
             resolved.analysis,
             measure_fields,
+            make_ready,
             lambda happened: self._loop.post(happened),
             now_s,
             self._archive,
@@ -91,7 +92,8 @@ class Session:
         """
         try:
             self._described = self.microscope.open(self._sink)
-            self._analyst.warm_up(self._blank_field())
+            segmenter = self._analyst.warm_up(self._blank_field())
+            self._described = {**self._described, "segmenter": dict(segmenter)}
         except BaseException:
             self.microscope.close()
             self._analyst.close()
@@ -176,7 +178,7 @@ class Session:
 
     def _with_description(self, happened: Input) -> Input:
         if isinstance(happened, RunStarted | RunResumed):
-            return replace(happened, wall={**happened.wall, "microscope": dict(self._described)})
+            return replace(happened, wall={**happened.wall, "equipment": dict(self._described)})
         return happened
 
     def _blank_field(self) -> Mapping[str, NDArray[Any]]:

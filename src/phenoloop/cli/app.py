@@ -156,6 +156,31 @@ def segment(
 
 
 @app.command()
+def train(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Holds images/ and labels/, equal names.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="MODEL.onnx", help="The model; its card lies beside it.")],
+    split: Annotated[
+        Path | None,
+        typer.Option("--split", metavar="FILE", help="CSV: file, part (train, test), sha256. [default: hold out 20 %]"),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Decides all that is drawn.")] = 1,
+    steps: Annotated[int, typer.Option("--steps", metavar="N", min=1, help="Batches of 8 crops.")] = 8000,
+    rendered: Annotated[int, typer.Option("--rendered", metavar="N", min=0, help="Rendered images added.")] = 200,
+    threads: Annotated[int, typer.Option("--threads", metavar="N", min=1, help="Of PyTorch.")] = 2,
+    debug: Debug = False,
+) -> None:
+    """Train a network for `unet` on annotated images of your own; needs the extra `train`."""
+    with told(debug):
+        from phenoloop.cli.training import train_model
+        from phenoloop.training.job import Recipe
+
+        recipe = Recipe(steps=steps, seed=seed, rendered=rendered, threads=threads)
+        train_model(folder, out=out, split=split, recipe=recipe)
+
+
+@app.command()
 def doctor(
     microscope: Annotated[
         str | None,

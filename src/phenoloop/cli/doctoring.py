@@ -38,7 +38,7 @@ def examine(microscope: str | None) -> int:
     int
         0 when all will do, 1 for the computer, 3 for the microscope.
     """
-    here = [*environment_checks(), *_plugins(), _disk(Path.cwd()), _space(Path.cwd()), _terminal()]
+    here = [*environment_checks(), *_plugins(), _network(), _disk(Path.cwd()), _space(Path.cwd()), _terminal()]
     _print(here)
     failed = FAILED if any(not found.ok for found in here) else DONE
     if microscope is None:
@@ -67,6 +67,18 @@ def _plugins() -> Iterator[Check]:
             yield Check(name, False, str(error), f"install what {plugin.origin} needs, or do without this kind")
         else:
             yield Check(name, True, plugin.target)
+
+
+def _network() -> Check:
+    """Say on what the network of `unet` runs here: the build of ONNX Runtime decides, and whether its driver works."""
+    from phenoloop.segmentation.runtime import network
+    from phenoloop.segmentation.unet import SHIPPED, model_file
+
+    try:
+        model = network(model_file(SHIPPED))
+    except PluginError as error:
+        return Check("network", False, str(error), "install phenoloop again")
+    return Check("network", True, f"unet runs on {model.provider} (ONNX Runtime {model.runtime})")
 
 
 def _disk(folder: Path) -> Check:

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from phenoloop.errors import AnalysisError
+from phenoloop.measure.cp_measure import CellProfiler
 from phenoloop.measure.features import object_table
-from phenoloop.measure.neighbourhood import Neighbourhood
+from phenoloop.measure.objects import Objects
 from phenoloop.measure.quality import Quality, gate, saturated_share
 from phenoloop.measure.shape import Columns
-from phenoloop.measure.spots import spot_features
-from phenoloop.model import AnalysisPlan, SegmentPlan
+from phenoloop.measure.spots import spot_features, spot_field, spot_pattern, spot_sizes
+from phenoloop.model import AnalysisPlan, SegmentPlan, features
 from phenoloop.numerics.focus import focus_score
 from phenoloop.numerics.images import as_plane
+from phenoloop.platform import keep_freed_memory
 from phenoloop.plugins import Plugin
-from phenoloop.ports import Measurement, Segmenter
-from phenoloop.protocol.expressions import compile_readout, object_names
+from phenoloop.ports import Measurement, Segmentation, Segmenter
+from phenoloop.protocol.expressions import compile_readout
 
 Frame = NDArray[Any]
+_T = TypeVar("_T")
 
 
 class Analysis:
@@ -40,17 +43,21 @@ class Analysis:
     Raises
     ------
     PluginError
-        If the segmenter cannot be loaded.
+        If the segmenter cannot be loaded, or a package that the plan's features need is not installed.
     ExpressionError
         If a readout names what the table will not have.
     """
 
     def __init__(self, plan: AnalysisPlan) -> None:
         use_one_thread()
+        keep_freed_memory()
         self.plan = plan
         self._segmenter = _build_segmenter(plan.segment) if plan.segment else None
-        names = object_names(plan.channels, [spots.name for spots in plan.spots])
+        names = features.catalogue(plan.channels, [spots.name for spots in plan.spots])
         self._readouts = {name: compile_readout(source, names) for name, source in plan.readouts.items()}
+        named = {names[column].family for readout in self._readouts.values() for column in readout.names_used}
+        self._families = frozenset(named | set(plan.families))
+        self._cell_profiler = CellProfiler() if features.CELLPROFILER in self._families else None
 
     def measure(self, frames: Mapping[str, Frame]) -> Measurement:
         """Analyse one field.
@@ -70,10 +77,75 @@ class Analysis:
             If a frame is missing, no grey plane, not finite, or of another shape than the others; or if the segmenter
             breaks its contract.
         """
-        planes = _planes(frames, self.plan.channels)
+        (outcome,) = self.measure_many([frames])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def measure_many(self, batch: Sequence[Mapping[str, Frame]]) -> list[Measurement | Exception]:
+        """Analyse several fields; a segmenter that gains from it gets their images at once.
+
+        Parameters
+        ----------
+        batch : sequence of mapping
+            As for `measure`.
+
+        Returns
+        -------
+        list of Measurement or Exception
+            In the order of `batch`; what goes wrong with one field is its own outcome.
+        """
+        fields = [_outcome(_planes, frames, self.plan.channels) for frames in batch]
+        good = [planes for planes in fields if not isinstance(planes, Exception)]
         started = time.perf_counter()
-        labels = self._segment(planes)
-        segmented = time.perf_counter()
+        found = iter(self._segment(good))
+        segment_ms = (time.perf_counter() - started) * 1e3 / max(1, len(good))
+        outcomes: list[Measurement | Exception] = []
+        for planes in fields:
+            if isinstance(planes, Exception):
+                outcomes.append(planes)
+                continue
+            segmentation = next(found)
+            if isinstance(segmentation, Exception):
+                outcomes.append(segmentation)
+            else:
+                outcomes.append(_outcome(self._finish, planes, segmentation, segment_ms))
+        return outcomes
+
+    def warm_up(self, shape: tuple[int, int]) -> None:
+        """Have the segmenter load its model for images of a shape, where it has something to load.
+
+        Raises
+        ------
+        PhenoloopError
+            If the model cannot be loaded.
+        """
+        warm_up = getattr(self._segmenter, "warm_up", None)
+        if warm_up is not None:
+            warm_up(shape)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the segmenter says of itself (model, hash, device); empty where it says nothing."""
+        describe = getattr(self._segmenter, "describe", None)
+        return {} if describe is None else dict(describe())
+
+    def _segment(self, fields: Sequence[Mapping[str, Frame]]) -> Sequence[Segmentation | Exception | None]:
+        """Return one outcome per field, None where no objects are asked for."""
+        segment, segmenter = self.plan.segment, self._segmenter
+        if segmenter is None or segment is None:
+            return [None] * len(fields)
+        images = [planes[segment.channel] for planes in fields]
+        many = getattr(segmenter, "segment_many", None)
+        if many is not None and len(images) > 1:
+            together: Sequence[Segmentation] | Exception = _outcome(many, images)
+            if not isinstance(together, Exception):
+                return together
+            # One of them spoils the batch: alone, each has its own outcome.
+        return [_outcome(segmenter.segment, image) for image in images]
+
+    def _finish(self, planes: Mapping[str, Frame], segmentation: Segmentation | None, segment_ms: float) -> Measurement:
+        started = time.perf_counter()
+        labels = None if segmentation is None else self._checked(planes, segmentation)
         table, all_labels = self._table(planes, labels)
         n = int(labels.max(initial=0)) if labels is not None else 0
         readouts = {name: _known(readout.evaluate(table, n)) for name, readout in self._readouts.items()}
@@ -85,18 +157,14 @@ class Analysis:
             reason=reason,
             labels=all_labels,
             objects=table,
-            timing_ms={
-                "segment": (segmented - started) * 1e3,
-                "measure": (time.perf_counter() - segmented) * 1e3,
-            },
+            timing_ms={"segment": segment_ms, "measure": (time.perf_counter() - started) * 1e3},
+            notes=() if segmentation is None else segmentation.notes,
         )
 
-    def _segment(self, planes: Mapping[str, Frame]) -> NDArray[np.int32] | None:
+    def _checked(self, planes: Mapping[str, Frame], segmentation: Segmentation) -> NDArray[np.int32]:
         segment = self.plan.segment
-        if self._segmenter is None or segment is None:
-            return None
-        image = planes[segment.channel]
-        labels = np.asarray(self._segmenter.segment(image).labels)
+        assert segment is not None
+        image, labels = planes[segment.channel], np.asarray(segmentation.labels)
         if labels.shape != image.shape or labels.dtype.kind not in "ui":
             raise AnalysisError(
                 f"segmenter {segment.kind!r} returned labels of shape {labels.shape} and type {labels.dtype} "
@@ -114,12 +182,20 @@ class Analysis:
             named: dict[str, NDArray[np.int32]] = {}
         else:
             named = {self.plan.segment.name: labels}
-        around = Neighbourhood(labels)
-        table = object_table(labels, planes, pixel_size_um=self.plan.pixel_size_um, around=around)
+        objects = Objects(labels, self.plan.pixel_size_um)
+        table = object_table(labels, planes, families=self._families, objects=objects)
         for spots in self.plan.spots:
-            columns, found = spot_features(planes[spots.channel], spots, around, table["area"])
+            columns, found = spot_features(planes[spots.channel], spots, objects.around, table["area"])
             table.update(columns)
+            if "spot_sizes" in self._families:
+                table.update(spot_sizes(found, spots, objects))
+            if "spot_pattern" in self._families:
+                table.update(spot_pattern(found, spots, objects))
+            if "spot_field" in self._families:
+                table.update(spot_field(found, spots, objects))
             named[spots.name] = found.labels
+        if self._cell_profiler is not None:
+            table.update(self._cell_profiler.measure(labels, planes))
         return table, named
 
     def _quality(self, planes: Mapping[str, Frame], objects: int | None) -> tuple[Quality, str]:
@@ -148,12 +224,24 @@ def measure_field(plan: AnalysisPlan, frames: Mapping[str, Frame]) -> Measuremen
     AnalysisError
         See `Analysis.measure`.
     """
+    return built(plan).measure(frames)
+
+
+def built(plan: AnalysisPlan) -> Analysis:
+    """Return the analysis of a plan, built once per process."""
     key = pickle.dumps(plan)  # its mappings cannot be hashed
     analysis = _BUILT.get(key)
     if analysis is None:
         # two threads may both build one at the start; they are equal, and the first stays
         analysis = _BUILT.setdefault(key, Analysis(plan))
-    return analysis.measure(frames)
+    return analysis
+
+
+def _outcome(work: Callable[..., _T], *arguments: Any) -> _T | Exception:
+    try:
+        return work(*arguments)
+    except Exception as error:  # a segmenter is foreign code: what it raises is the outcome of its field
+        return error
 
 
 def use_one_thread() -> None:

@@ -1,29 +1,54 @@
-"""The feature table of one field: every column that `phenoloop.model.features` promises, and no other."""
+"""The feature table of one field: the columns of the families that are wanted, in the order of the feature table."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phenoloop.measure.intensity import BACKGROUND_PERCENTILE, colocalisation, compartments, intensity, quantiles
 from phenoloop.measure.neighbourhood import Neighbourhood
+from phenoloop.measure.neighbours import neighbours
+from phenoloop.measure.objects import RING_PX, Objects
+from phenoloop.measure.outline import moments, outline
+from phenoloop.measure.radial import radial
 from phenoloop.measure.shape import Columns, shape_features
-from phenoloop.numerics.bincount import Groups
-from phenoloop.numerics.images import percentile
+from phenoloop.measure.textures import granularity, texture
+from phenoloop.measure.zernike import zernike_of_light, zernike_of_shape
+from phenoloop.model import features
 
-RING_PX = (2.0, 8.0)
-"""From which to which distance of its edge the ring of an object extends."""
-BACKGROUND_PERCENTILE = 5.0
+__all__ = ["BACKGROUND_PERCENTILE", "RING_PX", "object_table"]
+
+Image = NDArray[Any]
+
+_OBJECT: Final[dict[str, Callable[[Objects], Columns]]] = {
+    "shape": lambda objects: shape_features(objects.labels, objects.groups, objects.pixel_size_um),
+    "outline": outline,
+    "moments": moments,
+    "zernike": zernike_of_shape,
+    "neighbours": neighbours,
+}
+_CHANNEL: Final[dict[str, Callable[[Objects, Image], Columns]]] = {
+    "intensity": intensity,
+    "quantiles": quantiles,
+    "compartments": compartments,
+    "radial": radial,
+    "texture": texture,
+    "granularity": granularity,
+    "zernike_light": zernike_of_light,
+}
 
 
 def object_table(
     labels: NDArray[np.int32],
-    channels: Mapping[str, NDArray[Any]],
+    channels: Mapping[str, Image],
     *,
     pixel_size_um: float = 1.0,
     around: Neighbourhood | None = None,
+    families: Iterable[str] = (),
+    objects: Objects | None = None,
 ) -> Columns:
     """Measure every object.
 
@@ -37,42 +62,31 @@ def object_table(
         Edge of a pixel.
     around : Neighbourhood, optional
         Of these labels, where it is known already.
+    families : iterable of str
+        Families of `phenoloop.model.features` to measure besides the basic ones.
+    objects : Objects, optional
+        The same labels as the families see them, where that exists already.
 
     Returns
     -------
     dict of str to ndarray of float64, each of shape (n,)
-        ``label`` first (int32), then the shape features, then ``<channel>.<feature>``. NaN is unknown.
+        ``label`` first (int32), then the features of the objects, of each channel (``<channel>.<feature>``) and of each
+        pair of channels, as `phenoloop.model.features.columns` lists them. NaN is unknown.
     """
-    groups = Groups(labels)
-    around = around or Neighbourhood(labels)
-    table: Columns = {"label": np.arange(1, groups.n + 1, dtype=np.int32)}
-    table.update(shape_features(labels, groups, pixel_size_um))
-    band = (around.distance >= RING_PX[0]) & (around.distance <= RING_PX[1])
-    ring = np.flatnonzero(band)
-    ring_of = around.owner(ring)
+    wanted = features.BASIC | set(families)
+    if objects is None:
+        objects = Objects(labels, pixel_size_um, around)
+    table: Columns = {"label": np.arange(1, objects.n + 1, dtype=np.int32)}
+    for family, measure_objects in _OBJECT.items():
+        if family in wanted:
+            table.update(measure_objects(objects))
     for name, image in channels.items():
-        for feature, column in _intensity(image, groups, ring, ring_of).items():
-            table[f"{name}.{feature}"] = column
+        for family, measure_channel in _CHANNEL.items():
+            if family in wanted:
+                table.update({f"{name}.{key}": column for key, column in measure_channel(objects, image).items()})
+        if "colocalisation" in wanted:
+            for other, second in channels.items():
+                if other != name:
+                    found = colocalisation(objects, image, second)
+                    table.update({f"{name}.{key}_{other}": column for key, column in found.items()})
     return table
-
-
-def _intensity(image: NDArray[Any], groups: Groups, ring: NDArray[np.int64], ring_of: NDArray[np.int32]) -> Columns:
-    raw = groups.take(image)
-    values = raw.astype(np.float64)
-    total = groups.sum(values)
-    mean = total / np.maximum(groups.count, 1)
-    beside = np.bincount(ring_of, minlength=groups.n + 1)[1:]
-    beside_sum = np.bincount(ring_of, weights=image.ravel()[ring], minlength=groups.n + 1)[1:]
-    background = percentile(image, BACKGROUND_PERCENTILE)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        around = np.where(beside > 0, beside_sum / beside, np.nan)
-        ratio = np.where(around != background, (mean - background) / (around - background), np.nan)
-    return {
-        "mean": mean,
-        "sum": total,
-        "min": groups.minimum(raw),
-        "max": groups.maximum(raw),
-        "sd": groups.sd(values, mean),
-        "ring": around,
-        "ratio": ratio,
-    }

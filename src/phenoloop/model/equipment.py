@@ -210,6 +210,9 @@ class AnalysisPlan:
         Spot detectors.
     readouts : mapping of str to str
         Name to expression source, already checked.
+    families : tuple of str
+        Families of features (see ``model.features``) that are measured besides the basic ones and those that a readout
+        names.
     quality : QualityPlan
         Gates.
     pixel_size_um : float
@@ -230,6 +233,7 @@ class AnalysisPlan:
     segment: SegmentPlan | None = None
     spots: tuple[SpotsPlan, ...] = ()
     readouts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    families: tuple[str, ...] = ()
     quality: QualityPlan = QualityPlan()
     pixel_size_um: float = 1.0
     bit_depth: int | None = None

@@ -56,8 +56,8 @@ OUTLINE: Final = _family(
     Feature("solidity", "1", "area / convex_area; scikit-image counts the hull's pixels instead"),
     Feature("feret", "px", "largest distance of parallel tangents over 32 directions, from pixel corners"),
     Feature("width", "px", "smallest distance of parallel tangents over 32 directions, from pixel corners"),
-    Feature("inscribed_radius", "px", "largest distance of a pixel to the nearest pixel outside the object"),
-    Feature("mean_radius", "px", "mean distance of its pixels to the nearest pixel outside the object", _CELLPROFILER),
+    Feature("inscribed_radius", "px", "largest distance of a pixel to its outline's nearest pixel, + 1"),
+    Feature("mean_radius", "px", "mean distance of its pixels to its outline's nearest pixel, + 1", _CELLPROFILER),
     Feature("touching", "1", "share of its outline's pixels that have a pixel of another object beside them"),
 )
 """Named bare: ``solidity``."""
@@ -65,7 +65,9 @@ OUTLINE: Final = _family(
 MOMENTS: Final = _family(
     "moments",
     *(
-        Feature(f"hu_{k}", "1", f"Hu's moment invariant {k} of the binary shape", "Hu 1962, doi 10.1109/TIT.1962.1057692")
+        Feature(
+            f"hu_{k}", "1", f"Hu's moment invariant {k} of the binary shape", "Hu 1962, doi 10.1109/TIT.1962.1057692"
+        )
         for k in range(1, 8)
     ),
 )
@@ -111,8 +113,8 @@ NEIGHBOURS: Final = _family(
     Feature(
         "ripley",
         "1",
-        f"local K / (pi r^2), r = {NEIGHBOUR_RADIUS_UM:g} um, translation correction; its mean is Ripley's K against "
-        "random: 1 random, above clustered, below regular",
+        f"local K / (pi r^2), r = {NEIGHBOUR_RADIUS_UM:g} um but half the field at most, translation correction; its "
+        "mean is Ripley's K against random: 1 random, above clustered, below regular",
         "Ripley 1977; Getis and Franklin 1987, doi 10.2307/1938452; Ohser 1983",
     ),
 )
@@ -155,9 +157,7 @@ RADIAL_ZONES: Final = ("centre", "middle", "rim")
 
 RADIAL: Final = _family(
     "radial",
-    Feature(
-        "mass_displacement", "px", "distance of the centroid to the centroid weighted by intensity", _CELLPROFILER
-    ),
+    Feature("mass_displacement", "px", "distance of the centroid to the centroid weighted by intensity", _CELLPROFILER),
     *(
         feature
         for k, zone in enumerate(RADIAL_ZONES, 1)
@@ -166,7 +166,7 @@ RADIAL: Final = _family(
                 f"{zone}_fraction",
                 "1",
                 f"share of the object's light in zone {k} of 3; a pixel's place is d / (d + e), d its distance to the "
-                "centroid, e to the nearest pixel outside",
+                "centroid, e to its outline's nearest pixel + 1",
                 _CELLPROFILER,
             ),
             Feature(f"{zone}_density", "1", f"{zone}_fraction / share of the area in that zone", _CELLPROFILER),
@@ -244,7 +244,7 @@ ZERNIKE_LIGHT: Final = _family(
 PAIRS: Final = _family(
     "colocalisation",
     Feature("pearson", "1", "correlation of the two channels over the object's pixels; unknown where one is constant"),
-    Feature("spearman", "1", "the same of the pixels' ranks in the object; ties in raster order"),
+    Feature("spearman", "1", "the same of the pixels' ranks in the object; ties share their mean rank"),
     Feature("slope", "1", "least-squares slope of this channel on the other over the object's pixels"),
 )
 """Named by two channels: ``GFP.pearson_DNA``."""
@@ -267,12 +267,13 @@ SPOT_SIZES: Final = _family(
     Feature("area_max", "px", "area of its largest spot; unknown without spots"),
     Feature("area_sd", "px", "standard deviation of its spots' areas, n in the denominator; unknown without spots"),
     Feature(
-        "large", "1", f"share of its spots larger than a disk of {LARGE_SPOT:g} times the diameter looked for; "
-        "unknown without spots"
+        "large",
+        "1",
+        f"share of its spots larger than a disk of {LARGE_SPOT:g} times the diameter looked for; unknown without spots",
     ),
     Feature("total_intensity", "counts", "sum of its spots' peak heights"),
     Feature("max_intensity", "counts", "highest of its spots' peak heights; unknown without spots"),
-    Feature("volume", "counts", "sum of the background-corrected light of all pixels of its spots"),
+    Feature("volume", "counts", "sum of the heights above the local background of all pixels of its spots"),
     Feature("distance", "px", "mean distance of its spots to its centroid; unknown without spots"),
     Feature("inside", "1", "share of its spots whose peak lies in the object itself; unknown without spots"),
 )
@@ -283,29 +284,47 @@ SPOT_PATTERN_LEAST: Final = 5
 SPOT_PATTERN: Final = _family(
     "spot_pattern",
     Feature(
-        "nearest", "px", f"mean distance of its spots to its nearest other spot; unknown under {SPOT_PATTERN_LEAST} spots"
+        "nearest",
+        "px",
+        f"mean distance of its spots to its nearest other spot; unknown under {SPOT_PATTERN_LEAST} spots",
     ),
     Feature(
         "clustering",
         "1",
-        "1 - nearest / its mean over 39 patterns of as many spots at random where the object could have spots: "
-        "0 random, above clustered, below regular; does not depend on their number",
+        "1 - nearest / its mean over 39 patterns of as many spots at random where the object could have spots, none "
+        "nearer to another than 0.85 diameters, which the detector sees as one: 0 random, above clustered, below "
+        "regular; does not depend on their number",
         "Clark and Evans 1954, doi 10.2307/1931034; Besag and Diggle 1977, doi 10.2307/2346974",
     ),
     Feature("clustering_z", "1", "(mean of the 39 - nearest) / their standard deviation", "Besag and Diggle 1977"),
     Feature(
         "ripley",
         "1",
-        "sqrt(pairs of its spots within 3 diameters / mean of the 39 patterns) - 1, that is L(r) / L_random(r) - 1",
-        "Ripley 1977; Besag 1977",
+        "pairs of its spots within 3 diameters / mean of the 39 patterns - 1, that is K(r) / K_random(r) - 1: "
+        "0 random, above clustered, below regular",
+        "Ripley 1977",
     ),
     Feature("ripley_z", "1", "(pairs within 3 diameters - mean of the 39) / their standard deviation", "Ripley 1977"),
 )
 """Named by the spots' name: ``vesicles.clustering``."""
 
+SPOT_FIELD: Final = _family(
+    "spot_field",
+    Feature(
+        "field_clustering",
+        "1",
+        "as clustering, of all spots of the field, against as many at random near its objects; one number for all",
+        "Clark and Evans 1954; Besag and Diggle 1977",
+    ),
+    Feature("field_clustering_z", "1", "the same in standard deviations of the 39 patterns", "Besag and Diggle 1977"),
+    Feature("field_ripley", "1", "as ripley, of all spots of the field; one number for all", "Ripley 1977"),
+    Feature("field_ripley_z", "1", "the same in standard deviations of the 39 patterns", "Ripley 1977"),
+)
+"""Named by the spots' name: ``vesicles.field_clustering``."""
+
 OBJECT: Final = (*SHAPE, *OUTLINE, *MOMENTS, *ZERNIKE_SHAPE, *NEIGHBOURS)
 CHANNEL: Final = (*INTENSITY, *QUANTILES, *COMPARTMENTS, *RADIAL, *TEXTURE, *GRANULARITY, *ZERNIKE_LIGHT)
-SPOT: Final = (*SPOTS, *SPOT_SIZES, *SPOT_PATTERN)
+SPOT: Final = (*SPOTS, *SPOT_SIZES, *SPOT_PATTERN, *SPOT_FIELD)
 
 BASIC: Final = frozenset({"shape", "intensity", "spots"})
 """Families that are always measured."""

@@ -29,6 +29,13 @@ _ONE: Final = "one"
 _Type = Literal["number", "condition", "text"]
 
 
+def _some(names: list[str]) -> str:
+    """Return the names, or the first of very many."""
+    if len(names) <= 20:
+        return ", ".join(names)
+    return f"{', '.join(names[:12])} and {len(names) - 12} more, see docs/features.md"
+
+
 class TypeCheck:
     """Walks a tree and finds out what it is, which columns it looks at, and whether it counts objects.
 
@@ -94,7 +101,7 @@ class TypeCheck:
         prefix, dot, feature = node.name.partition(".")
         owned = [name.partition(".")[2] for name in names if name.startswith(f"{prefix}.")]
         if dot and owned:
-            hint = f"{nearest(feature, owned)} ({prefix} has: {', '.join(owned)})"
+            hint = f"{nearest(feature, owned)} ({prefix} has: {_some(owned)})"
             raise ExpressionError(f"{prefix!r} has no feature {feature!r}{hint}", node.at)
         owners = list(dict.fromkeys(name.partition(".")[0] for name in names if "." in name))
         if dot:
@@ -103,7 +110,7 @@ class TypeCheck:
         bare = [name for name in names if "." not in name]
         if node.name in owners:
             raise ExpressionError(f"{node.name!r} is not a number; write {node.name}.<feature>", node.at)
-        hint = nearest(node.name, [*bare, *owners]) or f" (known: {', '.join(bare)}, and <channel or spots>.<feature>)"
+        hint = nearest(node.name, [*bare, *owners]) or f" (known: {_some(bare)}, and <channel or spots>.<feature>)"
         raise ExpressionError(f"no feature is named {node.name!r}{hint}", node.at)
 
     def _all(self, wanted: _Type, nodes: Iterable[Node], what: str) -> str:

@@ -39,11 +39,7 @@ __all__ = ["ExpressionError", "Readout", "WellCondition", "compile_readout", "co
 
 def object_names(channels: Iterable[str], spots: Iterable[str]) -> tuple[str, ...]:
     """Return every name a readout may use, in the order of the feature table."""
-    return (
-        *(feature.name for feature in features.SHAPE),
-        *(f"{channel}.{feature.name}" for channel in channels for feature in features.INTENSITY),
-        *(f"{name}.{feature.name}" for name in spots for feature in features.SPOTS),
-    )
+    return tuple(features.catalogue(tuple(channels), spots))
 
 
 @dataclass(frozen=True, slots=True)

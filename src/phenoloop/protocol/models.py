@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator
 from pydantic_core import PydanticCustomError
 
+from phenoloop.model.features import CELLPROFILER, FAMILIES
 from phenoloop.protocol.base import StrictModel
 from phenoloop.protocol.quantities import Bytes, Duration, Exposure, Length, Percent, Pixels
 
@@ -193,21 +194,30 @@ class QualityBlock(StrictModel):
         return value
 
 
+_FAMILIES: Final[dict[str, Any]] = {"items": {"enum": ["all", CELLPROFILER, *FAMILIES]}}
+
+
 class AnalysisBlock(StrictModel):
     """How a field becomes readouts."""
 
     segment: SegmentBlock
     spots: tuple[SpotsBlock, ...] = ()
     readouts: dict[Name, str] = Field(min_length=1, description="one number per field")
+    features: Annotated[tuple[str, ...], Field(json_schema_extra=_FAMILIES)] = Field(
+        default=(), description="families of features for the table of objects, besides those that readouts name"
+    )
     quality: QualityBlock = QualityBlock()
     deadline: Duration = Field(default=10.0, gt=0, description="a later result is kept and not used for decisions")
     workers: int = Field(default=2, ge=1, le=64)
     executor: Literal["threads", "processes"] = "threads"
+    batch: int | None = Field(
+        default=None, ge=1, le=256, description="fields one worker takes at once; what the segmenter likes, unless set"
+    )
 
-    @field_validator("spots", mode="before")
+    @field_validator("spots", "features", mode="before")
     @classmethod
     def _one_is_a_list(cls, value: Any) -> Any:
-        return [value] if isinstance(value, Mapping) else value
+        return [value] if isinstance(value, Mapping | str) else value
 
 
 class LimitsBlock(StrictModel):

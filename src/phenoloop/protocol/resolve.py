@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phenoloop.errors import Problem, ProtocolError
+from phenoloop.errors import Problem, ProtocolError, UsageError
 from phenoloop.model import Limits, Plan, ProfilePlan, Setup, WellPlan
 from phenoloop.plugins import Registry
 from phenoloop.protocol.base import PolicyParams
@@ -297,6 +297,12 @@ class _Resolver:
                 part.plugin(part.plugin.Params(**part.parameters), setup)
             except (ProtocolError, ValueError) as error:
                 self._problems.add(*anchored(error, self._source, (key,)))
+        if chosen.segmenter is not None:
+            segmenter = chosen.segmenter
+            try:
+                segmenter.plugin(segmenter.plugin.Params(**segmenter.parameters))
+            except (ProtocolError, UsageError, ValueError) as error:  # no weights, say
+                self._problems.add(*anchored(error, self._source, ("analysis", "segment")))
         if specimen is not None:
             try:
                 specimen.chosen.plugin(specimen.plan.parameters, plan)

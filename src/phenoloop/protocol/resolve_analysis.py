@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from phenoloop.model import AnalysisPlan, QualityPlan, SegmentPlan, SpotsPlan
+from phenoloop.model.features import CELLPROFILER, FAMILIES
 from phenoloop.protocol.expressions import ExpressionError, Readout, compile_readout, object_names
 from phenoloop.protocol.models import AnalysisBlock, QualityBlock
 from phenoloop.protocol.names import nearest
@@ -78,13 +80,31 @@ def plan_analysis(
             for spots in block.spots
         ),
         readouts=dict(block.readouts),
+        families=_families(block.features, source, problems),
         quality=_quality(block.quality),
         pixel_size_um=pixel_um,
         bit_depth=bit_depth,
         workers=block.workers,
         executor=block.executor,
+        batch=block.batch or (1 if segmenter is None else int(getattr(segmenter.plugin, "fields_at_once", 1))),
     )
     return plan, readouts
+
+
+def _families(asked: Sequence[str], source: Source, problems: Problems) -> tuple[str, ...]:
+    """Return the families of features that are asked for, ``all`` written out."""
+    known = ("all", CELLPROFILER, *FAMILIES)
+    block: Path = ("analysis", "features")
+    for index, name in enumerate(asked):
+        path = (*block, index) if source.has(*block, 0) else block
+        if name not in known:
+            said = f"there is no family of features {name!r}{nearest(name, known)} (families: {', '.join(known)})"
+            problems.add(source.problem(path, said))
+        elif name == CELLPROFILER and find_spec("cp_measure") is None:
+            said = "the package cp_measure is not installed; install it with: pip install 'phenoloop[profile]'"
+            problems.add(source.problem(path, said))
+    written = [family for name in asked for family in (FAMILIES if name == "all" else (name,))]
+    return tuple(dict.fromkeys(written))
 
 
 def _check_channel(name: str, channels: Sequence[str], path: Path, source: Source, problems: Problems) -> None:

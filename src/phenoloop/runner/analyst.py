@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from phenoloop.model import AnalysisPlan, Input, Measure, Measured, MeasurementFailed
 from phenoloop.ports import Measurement
-from phenoloop.runner.workers import InProcess, InThread, MeasureFields, Worker
+from phenoloop.runner.workers import InProcess, InThread, MakeReady, MeasureFields, Worker
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,8 +49,9 @@ class Analyst:
     ----------
     plan : AnalysisPlan
         What is measured, by how many workers, in threads or processes, how many fields at once.
-    measure : callable
-        ``measure(plan, batch) -> outcomes``; a module-level function, so that a process can import it.
+    measure, make_ready : callable
+        ``measure(plan, batch) -> outcomes`` and ``make_ready(plan, blank) -> description``; module-level functions, so
+        that a process can import them.
     post : callable
         Takes the input that each command ends in.
     now_s : callable
@@ -67,6 +68,7 @@ class Analyst:
         self,
         plan: AnalysisPlan,
         measure: MeasureFields,
+        make_ready: MakeReady,
         post: Callable[[Input], None],
         now_s: Callable[[Measure], float],
         archive: Archive,
@@ -77,6 +79,7 @@ class Analyst:
     ) -> None:
         self._plan = plan
         self._measure = measure
+        self._make_ready = make_ready
         self._post = post
         self._now_s = now_s
         self._archive = archive
@@ -87,7 +90,7 @@ class Analyst:
         self._jobs: dict[Key, _Job] = {}
         self._submitted = 0
         self._warming: list[Mapping[str, NDArray[Any]]] = []
-        self._warmed: list[Measurement | Exception] = []
+        self._warmed: list[Mapping[str, Any] | Exception] = []
         self._stopping = False
         self._derived: queue.Queue[tuple[Measure, Measurement] | None] = queue.Queue(maxsize=256)
         self._archivist = threading.Thread(target=self._keep_derived, name="archivist", daemon=True)
@@ -98,8 +101,10 @@ class Analyst:
         for thread in self._threads:
             thread.start()
 
-    def warm_up(self, blank: Mapping[str, NDArray[Any]]) -> None:
+    def warm_up(self, blank: Mapping[str, NDArray[Any]]) -> Mapping[str, Any]:
         """Have every worker load its model and measure a blank field, so that the first real one is not the slowest.
+
+        Returns what the segmenter says of itself.
 
         Parameters
         ----------
@@ -116,8 +121,10 @@ class Analyst:
             self._changed.notify_all()
             self._changed.wait_for(lambda: len(self._warmed) == self._plan.workers)
             errors = [outcome for outcome in self._warmed if isinstance(outcome, Exception)]
+            described = [outcome for outcome in self._warmed if not isinstance(outcome, Exception)]
         if errors:
             raise errors[0]
+        return described[0]
 
     def submit(self, command: Measure, frames: Mapping[str, NDArray[Any]]) -> None:
         """Begin to measure a field. The plan's `in_flight` bounds how many can wait here.
@@ -179,7 +186,7 @@ class Analyst:
 
     def _serve(self) -> None:
         kind = InProcess if self._plan.executor == "processes" else InThread
-        worker: Worker = kind(self._plan, self._measure)
+        worker: Worker = kind(self._plan, self._measure, self._make_ready)
         try:
             self._warm(worker)
             while jobs := self._take():
@@ -194,8 +201,9 @@ class Analyst:
             blank = self._warming.pop() if self._warming else None
         if blank is None:
             return
+        outcome: Mapping[str, Any] | Exception
         try:
-            (outcome,) = worker.measure([blank])
+            outcome = worker.make_ready(blank)
         except Exception as error:  # foreign code; told to whoever asked for the warm-up
             outcome = error
         with self._changed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any, NamedTuple, Protocol
 
@@ -21,10 +21,16 @@ from phenoloop.ports import Measurement
 Frames = Mapping[str, NDArray[Any]]
 MeasureFields = Callable[[AnalysisPlan, Sequence[Frames]], list["Measurement | Exception"]]
 """One outcome per field, in order; an exception is the outcome of its own field only."""
+MakeReady = Callable[[AnalysisPlan, Frames], dict[str, Any]]
+"""Loads what the plan needs, given a blank field; returns what the segmenter says of itself."""
 
 
 class Worker(Protocol):
     """Measures one batch at a time."""
+
+    def make_ready(self, blank: Frames) -> dict[str, Any]:
+        """Load everything; raises what makes the analysis impossible."""
+        ...
 
     def measure(self, batch: Sequence[Frames]) -> list[Measurement | Exception]:
         """Return one outcome per field; raises `BrokenExecutor` when the worker died over the batch."""
@@ -38,9 +44,14 @@ class Worker(Protocol):
 class InThread:
     """Measures in the calling thread; numpy, OpenCV and the inference libraries release the interpreter."""
 
-    def __init__(self, plan: AnalysisPlan, measure: MeasureFields) -> None:
+    def __init__(self, plan: AnalysisPlan, measure: MeasureFields, make_ready: MakeReady) -> None:
         self._plan = plan
         self._measure = measure
+        self._make_ready = make_ready
+
+    def make_ready(self, blank: Frames) -> dict[str, Any]:
+        """Load everything."""
+        return self._make_ready(self._plan, blank)
 
     def measure(self, batch: Sequence[Frames]) -> list[Measurement | Exception]:
         """Return one outcome per field."""
@@ -57,13 +68,14 @@ class InProcess:
     ----------
     plan : AnalysisPlan
         Plain and picklable.
-    measure : callable
-        A module-level function.
+    measure, make_ready : callable
+        Module-level functions.
     """
 
-    def __init__(self, plan: AnalysisPlan, measure: MeasureFields) -> None:
+    def __init__(self, plan: AnalysisPlan, measure: MeasureFields, make_ready: MakeReady) -> None:
         self._plan = plan
         self._measure = measure
+        self._make_ready = make_ready
         self._block: SharedMemory | None = None
         self._pool: ProcessPoolExecutor | None = None
 
@@ -75,13 +87,24 @@ class InProcess:
         BrokenExecutor
             If the child died over this batch. The next call starts a new one.
         """
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
         block = self._room_for(sum(frame.nbytes for frames in batch for frame in frames.values()))
         slots = _write(block, batch)
+        outcomes: list[Measurement | Exception] = self._call(
+            _measure_slots, self._measure, self._plan, block.name, slots
+        )
+        return outcomes
+
+    def make_ready(self, blank: Frames) -> dict[str, Any]:
+        """Start the child and have it load everything."""
+        described: dict[str, Any] = self._call(self._make_ready, self._plan, dict(blank))
+        return described
+
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
         try:
-            return self._pool.submit(_measure_slots, self._measure, self._plan, block.name, slots).result()
-        except BaseException:
+            return self._pool.submit(function, *arguments).result()
+        except BrokenExecutor:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
             raise

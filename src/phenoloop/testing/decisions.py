@@ -1,9 +1,4 @@
-"""Contracts that every plug-in must keep, ready to be called from a plug-in's own tests.
-
->>> from phenoloop.testing import assert_policy
->>> from phenoloop.policies.sweep import Sweep
->>> assert_policy(lambda setup: Sweep(Sweep.Params(), setup))
-"""
+"""Contracts of policies and questions: small plates with good and failing images, and what must hold on them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,300 @@
+"""The segmenter `cellpose`: which weights, on which device, in what batches, and what happens when that goes wrong."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from phenoloop.errors import AnalysisError, PluginError, UsageError
+from phenoloop.numerics.images import Plane, as_plane
+from phenoloop.plugins import Registry
+from phenoloop.ports import Segmentation, Segmenter
+from phenoloop.protocol.base import StrictModel
+from phenoloop.protocol.quantities import Percent, Pixels
+from phenoloop.segmentation.cellpose_network import Network
+from phenoloop.segmentation.cellpose_package import choose_device, model_folders, use_threads, way_out
+from phenoloop.segmentation.rungs import Ladder, Rung, ladder
+from phenoloop.segmentation.weights import check_sha256, find_weights, sha256_of
+
+_BATCH: Final = {"cuda": 64, "mps": 16, "cpu": 8}
+"""Tiles at a time where the protocol does not say: 7 frames of 512 x 512 px on a GPU."""
+_NETWORKS: Final[dict[tuple[str, ...], Network]] = {}
+_LOADING: Final = threading.Lock()
+
+
+class Cellpose:
+    """Cellpose 4: Cellpose-SAM as it is given away, weights of one's own, or another network with Cellpose's flows.
+
+    The labels are those of ``CellposeModel.eval``. Nothing is ever downloaded: a model that is not on this computer, or
+    whose file does not fit the network tensor by tensor, is refused with the way out, before any device is touched.
+
+    Parameters
+    ----------
+    params : Cellpose.Params
+        Validated parameters.
+
+    Raises
+    ------
+    PluginError
+        If cellpose is not installed.
+    UsageError
+        If the weights are absent, or are not those of `sha256`.
+    """
+
+    fields_at_once: ClassVar[int] = 4
+    """Fields that a worker collects, a few milliseconds long, to have their tiles in one batch."""
+
+    class Params(StrictModel):
+        """Parameters of the protocol.
+
+        Attributes
+        ----------
+        model : str
+            Name of a model in ``$CELLPOSE_LOCAL_MODELS_PATH`` or ``~/.cellpose/models``, or path of a weights file
+            (absolute, ``~/...``, or relative to the working directory).
+        sha256 : str or None
+            Hash that the file must have.
+        network : str or None
+            ``module:function`` that builds the network of the weights, where it is not Cellpose-SAM: a torch module
+            from tiles (n, 1, 256, 256) to flows and logit (n, 3, 256, 256).
+        diameter : float or None
+            Typical diameter in px; images are resized to 30 px per object. None leaves them as they are.
+        flow_threshold : float
+            Objects with a larger flow error are dropped.
+        cellprob_threshold : float
+            Lower finds more and larger objects.
+        min_area : int
+            Smallest object in px.
+        niter : int or None
+            Steps along the flows; None follows the diameter.
+        tile_overlap : float
+            Share of a tile that neighbours have in common.
+        flow_check : bool
+            Compute flow errors: they drop wrong objects and give each a score. Most of the time after the network.
+        batch_size : int or None
+            Tiles of 256 x 256 px at a time; None suits the device.
+        gpu : bool or "auto"
+            True insists on a GPU.
+        bf16 : bool
+            Half precision, as Cellpose does.
+        threads : int
+            Of the processor, for networks that run there. Workers are the parallelism of a run: on two busy cores, two
+            threads were five times slower than one.
+        fallback : str, mapping or None
+            Segmenter that takes over when not even the last resort has enough memory: a kind, or a block with `kind`.
+        """
+
+        model: str = Field(default="cpsam_v2", min_length=1, description="name or path of the weights")
+        sha256: str | None = Field(
+            default=None, pattern="^[0-9a-fA-F]{64}$", description="hash that the weights file must have"
+        )
+        network: str | None = Field(
+            default=None, pattern=r"^[\w.]+:\w+$", description="module:function that builds another network"
+        )
+        diameter: Pixels | None = Field(
+            default=None, ge=3, description="typical diameter; images stay as they are unless set"
+        )
+        flow_threshold: float = Field(default=0.4, gt=0, le=10, description="largest flow error of an object")
+        cellprob_threshold: float = Field(default=0.0, ge=-20, le=20, description="lower finds more and larger objects")
+        min_area: int = Field(default=15, ge=1, description="smallest object, in pixels")
+        niter: int | None = Field(default=None, ge=1, le=10_000, description="steps along the flows")
+        tile_overlap: Percent = Field(default=0.1, ge=0.05, le=0.5, description="what neighbouring tiles share")
+        flow_check: bool = Field(default=True, description="drop and score objects by their flow error")
+        batch_size: int | None = Field(
+            default=None, ge=1, le=4096, description="tiles at a time; suits the device unless set"
+        )
+        gpu: bool | Literal["auto"] = Field(default="auto", description="true insists on a GPU")
+        bf16: bool = Field(default=True, description="half precision, as Cellpose does")
+        threads: int = Field(default=1, ge=1, le=256, description="processor threads of each worker, without a GPU")
+        fallback: str | dict[str, Any] | None = Field(
+            default=None, description="segmenter that takes over when memory runs out for good"
+        )
+
+    def __init__(self, params: Params) -> None:
+        if find_spec("cellpose") is None:
+            raise PluginError(
+                "kind: cellpose needs the package cellpose. Install it: pip install 'phenoloop[cellpose]' "
+                "(several GB; with an NVIDIA GPU nothing more is needed)."
+            )
+        self.params = params
+        self.weights = find_weights(params.model, model_folders(), way_out=way_out(params.model))
+        if self.weights.is_dir():
+            raise UsageError(f"{self.weights} is a folder; `model` must name the weights file itself.")
+        check_sha256(self.weights, params.sha256)
+        self._fallback = _build_fallback(params.fallback)
+        self._ladder: Ladder | None = None
+        self._gave_up = False
+        self._untold: tuple[str, ...] = ()
+
+    def segment(self, image: NDArray[Any]) -> Segmentation:
+        """Find the objects of one image.
+
+        Parameters
+        ----------
+        image : ndarray, shape (y, x)
+            Unsigned integers or floats, finite.
+
+        Returns
+        -------
+        Segmentation
+            Scores are ``1 / (1 + flow error)``: 1 where the outline explains the flows, 0.71 at the default threshold;
+            None without `flow_check`, and from a fallback that has none.
+
+        Raises
+        ------
+        AnalysisError
+            If the image is not one finite grey plane, or memory ran out for good.
+        UsageError
+            If the weights cannot be used (see `warm_up`).
+        """
+        return self.segment_many([image])[0]
+
+    def segment_many(self, images: Sequence[NDArray[Any]]) -> list[Segmentation]:
+        """Find the objects of some images, the tiles of all of them filling the network's batches together.
+
+        Raises
+        ------
+        AnalysisError
+            As `segment`, for any of them; then none is done.
+        """
+        names = ["image"] if len(images) == 1 else [f"image {i} of {len(images)}" for i in range(1, len(images) + 1)]
+        planes = [as_plane(image, name) for image, name in zip(images, names, strict=True)]
+        results = [self._nothing(plane) for plane in planes]
+        # a flat image has no objects, and under 4 px there is nothing for a flow to follow
+        work = [i for i, plane in enumerate(planes) if min(plane.shape) >= 4 and plane.max() > plane.min()]
+        if work:
+            for i, result in zip(work, self._find([planes[i] for i in work]), strict=True):
+                results[i] = result
+        return results
+
+    def warm_up(self, shape: tuple[int, int]) -> None:
+        """Load the network and run it once, so that whatever is wrong with it shows before the run.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            (y, x) of the frames to come.
+
+        Raises
+        ------
+        UsageError
+            If the file is not exactly the weights of the network, or `gpu: true` finds none.
+        AnalysisError
+            If there is not even the memory for one frame.
+        """
+        found = self.segment(np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8))
+        self._untold = found.notes  # nobody reads them here; the first frame's result takes them along
+
+    def describe(self) -> dict[str, Any]:
+        """Return what determines the labels: model, hash, device, precision, versions."""
+        rung = self._rungs().rung
+        return {
+            "kind": "cellpose",
+            "model": self.params.model,
+            "weights": str(self.weights),
+            "sha256": sha256_of(self.weights),
+            "network": self.params.network or "Cellpose-SAM",
+            "device": rung.device,
+            "batch_size": rung.batch,
+            "bf16": self.params.bf16,
+            "cellpose": _version("cellpose"),
+            "torch": _version("torch"),
+        }
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _nothing(self, plane: Plane) -> Segmentation:
+        scores = np.zeros(0) if self.params.flow_check else None
+        return Segmentation(labels=np.zeros(plane.shape, dtype=np.int32), scores=scores)
+
+    def _find(self, planes: Sequence[Plane]) -> list[Segmentation]:
+        untold, self._untold = self._untold, ()
+        notes: list[str] = []
+        if not self._gave_up:
+            try:
+                found, notes = self._rungs().climb(lambda rung: self._attempt(rung, planes))
+            except AnalysisError as error:
+                if self._fallback is None:
+                    raise
+                self._gave_up = True
+                notes = [f"{error} From now on: {self.params.fallback}"]
+            else:
+                return _noted(found, [*untold, *notes])
+        assert self._fallback is not None
+        return _noted([self._fallback.segment(plane) for plane in planes], [*untold, *notes])
+
+    def _attempt(self, rung: Rung, planes: Sequence[Plane]) -> list[Segmentation]:
+        params = self.params
+        use_threads(params.threads)
+        network = _network(self.weights, params.network, rung.device, bf16=params.bf16)
+        flows = network.flows(planes, diameter=params.diameter, tile_overlap=params.tile_overlap, batch=rung.batch)
+        results = []
+        for one in flows:
+            labels, errors = network.objects(
+                one,
+                diameter=params.diameter,
+                niter=params.niter,
+                cellprob_threshold=params.cellprob_threshold,
+                flow_threshold=params.flow_threshold if params.flow_check else None,
+                min_area=params.min_area,
+            )
+            results.append(Segmentation(labels=labels, scores=None if errors is None else 1 / (1 + errors)))
+        return results
+
+    def _rungs(self) -> Ladder:
+        if self._ladder is None:
+            device = choose_device(None if self.params.gpu == "auto" else self.params.gpu)
+            batch = self.params.batch_size or _BATCH[device]
+            made = Ladder(ladder(device, batch, processor_too=self.params.gpu == "auto"))
+            with _LOADING:
+                self._ladder = self._ladder or made  # two threads may come here at once; both must use one
+        return self._ladder
+
+
+def _network(weights: Path, builder: str | None, device: str, *, bf16: bool) -> Network:
+    """Return a network, loaded once per process however many analyses and threads use it; one device at a time."""
+    key = (str(weights), str(weights.stat().st_mtime_ns), builder or "", str(bf16))
+    with _LOADING:
+        found = _NETWORKS.get((*key, device))
+        if found is None:
+            for other in [known for known in _NETWORKS if known[:-1] == key]:
+                del _NETWORKS[other]  # its memory ran out
+            found = _NETWORKS[(*key, device)] = Network.load(weights, builder, device, bf16=bf16)
+        return found
+
+
+def _build_fallback(named: str | Mapping[str, Any] | None) -> Segmenter | None:
+    if named is None:
+        return None
+    given = {"kind": named} if isinstance(named, str) else dict(named)
+    kind = str(given.pop("kind", ""))
+    if kind in ("", "cellpose"):
+        raise UsageError("fallback: name another segmenter, for example fallback: threshold")
+    found: Any = Registry().load("segmenters", kind)
+    try:
+        segmenter: Segmenter = found(found.Params(**given))
+    except ValueError as error:
+        raise UsageError(f"fallback: {error}") from error
+    return segmenter
+
+
+def _noted(results: list[Segmentation], notes: Sequence[str]) -> list[Segmentation]:
+    if not notes:
+        return results
+    first = results[0]
+    return [Segmentation(labels=first.labels, scores=first.scores, notes=(*notes, *first.notes)), *results[1:]]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,166 @@
+"""What the maps of a network mean, and how they become objects: one decoder per declared output head."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from phenoloop.numerics.images import Plane, disk, gaussian
+
+Head = Literal["distance", "flows", "probability"]
+"""What the output channels are.
+
+``distance``: foreground logit, normalised distance (0 at the outline, 1 at the middle of an object).
+``flows``: y and x component of the direction to the middle of the object, foreground logit (the order of Cellpose);
+where there is a fourth channel, it is the normalised distance.
+``probability``: foreground logit only; objects that touch are divided by their shape.
+"""
+MAPS: Final[dict[str, tuple[int, ...]]] = {"distance": (2,), "flows": (3, 4), "probability": (1,)}
+"""How many channels each head may have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """Objects at the network's resolution.
+
+    Attributes
+    ----------
+    basins : ndarray of int32, shape (y, x)
+        To which object a pixel belongs if it is foreground; reaches a little beyond the outlines. Dense from 1.
+    logit : ndarray of float32, shape (y, x)
+        Foreground above the threshold, whose value is 0 here.
+    distance : ndarray of float32, shape (y, x), or None
+        What the network says of the normalised distance, where its head has it.
+    """
+
+    basins: NDArray[np.int32]
+    logit: Plane
+    distance: Plane | None = None
+
+
+def decode(maps: NDArray[np.float32], head: Head, threshold: float, seed: float) -> Decoded:
+    """Return the objects that the maps of a network show.
+
+    Parameters
+    ----------
+    maps : ndarray of float32, shape (k, y, x)
+        As many as `MAPS` says of the head.
+    head : str
+        What they mean.
+    threshold : float
+        Probability above which a pixel is foreground, 0..1.
+    seed : float
+        Height that the peak of an object's distance map must have, 0..1.
+    """
+    offset = np.float32(np.log(threshold / (1 - threshold)))
+    if head == "distance":
+        return _from_distance(maps[0] - offset, maps[1], seed)
+    if head == "flows":
+        return _from_flows(maps[:2], maps[2] - offset, maps[3] if len(maps) > 3 else None, seed)
+    return _from_probability(maps[0] - offset)
+
+
+_BEYOND: Final = -1.5
+"""Basins reach down to this logit, so that an outline drawn at another resolution finds them."""
+_PEAK: Final = 5.0
+"""Radius within which an object has one peak, px."""
+_SMOOTH: Final = 0.8
+_WIDE: Final = 2.0
+
+
+def _from_distance(logit: Plane, distance: Plane, seed: float) -> Decoded:
+    landscape = gaussian(distance, _WIDE)
+    peaks = (landscape >= cv2.dilate(landscape, disk(_PEAK))) & (landscape > seed) & (logit > 0)
+    return Decoded(basins=_flooded(landscape, peaks, logit), logit=logit, distance=distance)
+
+
+def _from_probability(logit: Plane) -> Decoded:
+    inside = (logit > 0).astype(np.uint8)
+    framed = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_REPLICATE)  # the image's border is no outline
+    depth = cv2.distanceTransform(framed, cv2.DIST_L2, 5)[1:-1, 1:-1].astype(np.float32)
+    landscape = gaussian(depth, 1.0)
+    # a peak must be the highest within its own depth: the larger the object, the wider
+    deepest = float(landscape.max())
+    wide = landscape
+    for limit in (64, 32, 16, 8, 4):
+        if limit < 2 * deepest:
+            wide = np.where(landscape <= limit, cv2.dilate(landscape, disk(0.7 * limit)), wide)
+    peaks = (landscape >= wide) & (inside > 0)
+    return Decoded(basins=_flooded(landscape, peaks, logit), logit=logit)
+
+
+_STEPS: Final = (2.0,) * 6 + (1.0,) * 8
+"""Lengths of the steps, px: as far as the middle of the largest object that the network knows."""
+_SINK: Final = 2.0
+
+
+def _from_flows(flows: NDArray[np.float32], logit: Plane, distance: Plane | None, seed: float) -> Decoded:
+    """Let each pixel walk along the flow (Stringer et al. 2021, doi 10.1038/s41592-020-01018-x); who meet are one.
+
+    Where the network also gives the distance, objects whose distance nowhere reaches `seed` are dropped: haze, debris.
+    """
+    height, width = logit.shape
+    pixels = np.flatnonzero(logit > _BEYOND)
+    rows, columns = np.divmod(pixels, width)
+    # OpenCV takes coordinates as a picture, a limited number a side
+    side = math.ceil(math.sqrt(pixels.size)) if pixels.size else 1
+    y, x = np.zeros((2, side * side), dtype=np.float32)
+    y[: pixels.size], x[: pixels.size] = rows, columns
+    y, x = y.reshape(side, side), x.reshape(side, side)
+    flows = flows / np.maximum(np.hypot(flows[0], flows[1]), 1)  # Cellpose's are five times as long
+    rise, run = np.ascontiguousarray(flows[0]), np.ascontiguousarray(flows[1])
+    for length in _STEPS:
+        dy, dx = (cv2.remap(flow, x, y, cv2.INTER_LINEAR) for flow in (rise, run))
+        y = np.clip(y + length * dy, 0, height - 1)
+        x = np.clip(x + length * dx, 0, width - 1)
+    y, x = y.ravel()[: pixels.size], x.ravel()[: pixels.size]
+    end = np.rint(y).astype(np.intp) * width + np.rint(x).astype(np.intp)
+    arrived = np.bincount(end, minlength=height * width).astype(np.float32).reshape(height, width)
+    sinks = (gaussian(arrived, _SINK / 2) > 0.5).astype(np.uint8)
+    _, sink = cv2.connectedComponents(sinks, connectivity=8, ltype=cv2.CV_32S)
+    basins = np.zeros(height * width, dtype=np.int32)
+    basins[pixels] = sink.ravel()[end]
+    if distance is not None:
+        top = np.zeros(int(basins.max(initial=0)) + 1, dtype=np.float32)
+        inside = pixels[logit.ravel()[pixels] > 0]
+        np.maximum.at(top, basins[inside], gaussian(distance, _SMOOTH).ravel()[inside])
+        top[0] = 0
+        basins[(top <= seed)[basins]] = 0
+    return Decoded(basins=_dense(basins.reshape(height, width)), logit=logit, distance=distance)
+
+
+def _flooded(landscape: Plane, peaks: NDArray[np.bool_], logit: Plane) -> NDArray[np.int32]:
+    """Return the basin of each peak, as one watershed would; only where peaks share a patch of foreground it is run."""
+    from skimage.segmentation import watershed  # half a second to import
+
+    _, seeds = cv2.connectedComponents(peaks.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)
+    if not seeds.any():
+        return np.zeros(landscape.shape, dtype=np.int32)
+    reach = (logit > _BEYOND).astype(np.uint8)
+    patches, patch = cv2.connectedComponents(reach, connectivity=4, ltype=cv2.CV_32S)
+    at = np.flatnonzero(seeds)
+    patch_of, seed_of = patch.ravel()[at].astype(np.intp), seeds.ravel()[at].astype(np.int32)
+    lowest, highest = np.full(patches, np.iinfo(np.int32).max, dtype=np.int32), np.zeros(patches, dtype=np.int32)
+    np.minimum.at(lowest, patch_of, seed_of)
+    np.maximum.at(highest, patch_of, seed_of)
+    alone = np.where(lowest == highest, highest, 0).astype(np.int32)
+    alone[0] = 0
+    shared = lowest < highest
+    shared[0] = False
+    basins: NDArray[np.int32] = alone[patch]
+    if shared.any():
+        disputed = shared[patch]
+        basins += watershed(-landscape, np.where(disputed, seeds, 0), mask=disputed)  # type: ignore[no-untyped-call]
+    return basins
+
+
+def _dense(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    present = np.bincount(labels.ravel()) > 0
+    present[0] = False
+    dense: NDArray[np.int32] = np.where(present, np.cumsum(present), 0).astype(np.int32)[labels]
+    return dense
