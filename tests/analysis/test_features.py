@@ -130,7 +130,7 @@ def test_the_table_has_exactly_the_promised_columns() -> None:
     table = object_table(labels, {"DNA": np.ones((60, 80), np.uint8), "GFP": np.ones((60, 80), np.float32)})
     assert list(table) == ["label", *features.columns(["DNA", "GFP"], [])]
     assert table["label"].tolist() == list(range(1, labels.max() + 1))
-    assert len(features.SHAPE) + 2 * len(features.INTENSITY) + 1 == len(table)
+    assert len(features.SHAPE) + len(features.SEGMENTATION) + 2 * len(features.INTENSITY) + 1 == len(table)
 
 
 def test_what_does_not_exist_is_unknown() -> None:

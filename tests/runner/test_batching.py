@@ -87,3 +87,25 @@ def test_ready_means_warm_and_described() -> None:
     Pooling.warmed.clear()
     assert make_ready(PLAN, {"DNA": np.zeros((16, 24), np.uint16)}) == {"model": "pooling"}
     assert Pooling.warmed == [(16, 24)]
+
+
+def test_the_confidence_of_a_segmenter_is_a_feature() -> None:
+
+    plan = AnalysisPlan(
+        channels=("DNA",),
+        segment=SegmentPlan(kind="sure", target="tests.runner.test_batching:Sure", channel="DNA"),
+        readouts={"sure": "mean(confidence)", "trusted": "count(confidence > 0.5)"},
+    )
+    image = np.zeros((8, 12), np.uint16)
+    image[1:3, 1:3], image[4:6, 4:6], image[1:3, 8:10] = 1, 3, 4  # label 2 does not occur
+    (outcome,) = measure_fields(plan, [{"DNA": image}])
+    assert not isinstance(outcome, Exception)
+    assert outcome.objects["confidence"].tolist() == [0.25, 0.75, 1.0]
+    assert outcome.readouts == {"sure": 2 / 3, "trusted": 2.0}
+
+
+class Sure(Pooling):
+    """Takes pixel values as labels, and is the surer the larger they are."""
+
+    def segment(self, image: Image) -> Segmentation:
+        return Segmentation(labels=image.astype(np.int32), scores=np.array([0.25, 0.5, 0.75, 1.0]))

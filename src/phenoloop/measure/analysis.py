@@ -145,8 +145,8 @@ class Analysis:
 
     def _finish(self, planes: Mapping[str, Frame], segmentation: Segmentation | None, segment_ms: float) -> Measurement:
         started = time.perf_counter()
-        labels = None if segmentation is None else self._checked(planes, segmentation)
-        table, all_labels = self._table(planes, labels)
+        labels, confidence = (None, None) if segmentation is None else self._checked(planes, segmentation)
+        table, all_labels = self._table(planes, labels, confidence)
         n = int(labels.max(initial=0)) if labels is not None else 0
         readouts = {name: _known(readout.evaluate(table, n)) for name, readout in self._readouts.items()}
         quality, reason = self._quality(planes, n if labels is not None else None)
@@ -161,7 +161,10 @@ class Analysis:
             notes=() if segmentation is None else segmentation.notes,
         )
 
-    def _checked(self, planes: Mapping[str, Frame], segmentation: Segmentation) -> NDArray[np.int32]:
+    def _checked(
+        self, planes: Mapping[str, Frame], segmentation: Segmentation
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64] | None]:
+        """Return dense labels, and the confidence in each object where the segmenter offers one."""
         segment = self.plan.segment
         assert segment is not None
         image, labels = planes[segment.channel], np.asarray(segmentation.labels)
@@ -170,10 +173,20 @@ class Analysis:
                 f"segmenter {segment.kind!r} returned labels of shape {labels.shape} and type {labels.dtype} "
                 f"for an image of shape {image.shape}; integers of the same shape are needed."
             )
-        return _dense(labels)
+        dense, kept = _dense(labels)
+        scores = segmentation.scores
+        if scores is not None and len(scores) != len(kept):
+            raise AnalysisError(
+                f"segmenter {segment.kind!r} returned {len(scores)} scores for labels up to {len(kept)}; "
+                "one per label is needed."
+            )
+        return dense, None if scores is None else np.asarray(scores, dtype=np.float64)[kept]
 
     def _table(
-        self, planes: Mapping[str, Frame], labels: NDArray[np.int32] | None
+        self,
+        planes: Mapping[str, Frame],
+        labels: NDArray[np.int32] | None,
+        confidence: NDArray[np.float64] | None,
     ) -> tuple[Columns, dict[str, NDArray[np.int32]]]:
         if labels is None or self.plan.segment is None:
             # no objects were asked for: a table without rows, so that every readout is evaluated by the same rules
@@ -183,7 +196,7 @@ class Analysis:
         else:
             named = {self.plan.segment.name: labels}
         objects = Objects(labels, self.plan.pixel_size_um)
-        table = object_table(labels, planes, families=self._families, objects=objects)
+        table = object_table(labels, planes, families=self._families, objects=objects, confidence=confidence)
         for spots in self.plan.spots:
             columns, found = spot_features(planes[spots.channel], spots, objects.around, table["area"])
             table.update(columns)
@@ -273,16 +286,16 @@ def _planes(frames: Mapping[str, Frame], channels: tuple[str, ...]) -> dict[str,
     return planes
 
 
-def _dense(labels: NDArray[Any]) -> NDArray[np.int32]:
-    """Return labels as int32, dense from 1, in the order of their values."""
+def _dense(labels: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Return labels as int32, dense from 1, in the order of their values, and which values occurred, from 1 on."""
     if labels.size == 0 or labels.min() < 0:
         raise AnalysisError("the segmenter returned empty or negative labels; 0 is background, objects count from 1.")
     present = np.bincount(labels.ravel()) > 0
     present[0] = False
     if present[1:].all():
-        return np.ascontiguousarray(labels, dtype=np.int32)
+        return np.ascontiguousarray(labels, dtype=np.int32), present[1:]
     dense: NDArray[np.int32] = np.where(present, np.cumsum(present), 0).astype(np.int32)[labels]
-    return dense
+    return dense, present[1:]
 
 
 def _known(value: float | None) -> float | None:

@@ -49,6 +49,7 @@ def object_table(
     around: Neighbourhood | None = None,
     families: Iterable[str] = (),
     objects: Objects | None = None,
+    confidence: NDArray[np.float64] | None = None,
 ) -> Columns:
     """Measure every object.
 
@@ -66,6 +67,8 @@ def object_table(
         Families of `phenoloop.model.features` to measure besides the basic ones.
     objects : Objects, optional
         The same labels as the families see them, where that exists already.
+    confidence : ndarray of float, shape (n,), optional
+        Of the segmenter in each object.
 
     Returns
     -------
@@ -80,6 +83,7 @@ def object_table(
     for family, measure_objects in _OBJECT.items():
         if family in wanted:
             table.update(measure_objects(objects))
+    table["confidence"] = np.full(objects.n, np.nan) if confidence is None else confidence.astype(np.float64)
     for name, image in channels.items():
         for family, measure_channel in _CHANNEL.items():
             if family in wanted:

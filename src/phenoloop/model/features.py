@@ -322,11 +322,17 @@ SPOT_FIELD: Final = _family(
 )
 """Named by the spots' name: ``vesicles.field_clustering``."""
 
-OBJECT: Final = (*SHAPE, *OUTLINE, *MOMENTS, *ZERNIKE_SHAPE, *NEIGHBOURS)
+SEGMENTATION: Final = _family(
+    "segmentation",
+    Feature("confidence", "1", "how sure the segmenter is of the object, 0 to 1; unknown where it does not say"),
+)
+"""Named bare: ``confidence``."""
+
+OBJECT: Final = (*SHAPE, *OUTLINE, *MOMENTS, *ZERNIKE_SHAPE, *NEIGHBOURS, *SEGMENTATION)
 CHANNEL: Final = (*INTENSITY, *QUANTILES, *COMPARTMENTS, *RADIAL, *TEXTURE, *GRANULARITY, *ZERNIKE_LIGHT)
 SPOT: Final = (*SPOTS, *SPOT_SIZES, *SPOT_PATTERN, *SPOT_FIELD)
 
-BASIC: Final = frozenset({"shape", "intensity", "spots"})
+BASIC: Final = frozenset({"shape", "segmentation", "intensity", "spots"})
 """Families that are always measured."""
 FAMILIES: Final = tuple(dict.fromkeys(feature.family for feature in (*OBJECT, *CHANNEL, *PAIRS, *SPOT)))
 """All families of our own, in the order of the table."""
