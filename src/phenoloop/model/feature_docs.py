@@ -56,7 +56,7 @@ names = [name for name in table.column_names if name not in place]
 values = np.column_stack([table[name].to_numpy() for name in names]).astype(float)
 wells, per_well = summarise(values, table["well"].to_numpy(zero_copy_only=False))
 profile = robust_z(per_well, np.isin(wells, controls))
-kept = select_features(profile)          # neither constant, nor mostly unknown, nor saying what another one says
+kept = select_features(profile)  # neither constant, nor mostly unknown, nor saying what another one says
 ```
 """
 
