@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import cv2
 import numpy as np
@@ -106,20 +106,18 @@ def _from_flows(flows: NDArray[np.float32], logit: Plane, distance: Plane | None
     """
     height, width = logit.shape
     pixels = np.flatnonzero(logit > _BEYOND)
-    rows, columns = np.divmod(pixels, width)
-    # OpenCV takes coordinates as a picture, a limited number a side
-    side = math.ceil(math.sqrt(pixels.size)) if pixels.size else 1
-    y, x = np.zeros((2, side * side), dtype=np.float32)
-    y[: pixels.size], x[: pixels.size] = rows, columns
-    y, x = y.reshape(side, side), x.reshape(side, side)
-    flows = flows / np.maximum(np.hypot(flows[0], flows[1]), 1)  # Cellpose's are five times as long
-    rise, run = np.ascontiguousarray(flows[0]), np.ascontiguousarray(flows[1])
-    for length in _STEPS:
-        dy, dx = (cv2.remap(flow, x, y, cv2.INTER_LINEAR) for flow in (rise, run))
-        y = np.clip(y + length * dy, 0, height - 1)
-        x = np.clip(x + length * dx, 0, width - 1)
-    y, x = y.ravel()[: pixels.size], x.ravel()[: pixels.size]
-    end = np.rint(y).astype(np.intp) * width + np.rint(x).astype(np.intp)
+    # OpenCV takes coordinates as a picture, a limited number a side: (column, row) of each pixel, then some zeros
+    side = max(1, math.ceil(math.sqrt(pixels.size)))
+    walkers = np.zeros((side * side, 2), dtype=np.float32)
+    walkers[: pixels.size, 1], walkers[: pixels.size, 0] = np.divmod(pixels, width)
+    place = walkers.reshape(side, side, 2)
+    length = np.maximum(cv2.magnitude(flows[0], flows[1]), 1)  # Cellpose's are five times as long
+    way = np.dstack((flows[1] / length, flows[0] / length))
+    second_map: Any = None  # there is one map of pairs; OpenCV's stub knows only pairs of maps
+    for step in _STEPS:
+        place += step * cv2.remap(way, place, second_map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    x, y = np.rint(walkers[: pixels.size]).astype(np.intp).T
+    end = np.clip(y, 0, height - 1) * width + np.clip(x, 0, width - 1)
     arrived = np.bincount(end, minlength=height * width).astype(np.float32).reshape(height, width)
     sinks = (gaussian(arrived, _SINK / 2) > 0.5).astype(np.uint8)
     _, sink = cv2.connectedComponents(sinks, connectivity=8, ltype=cv2.CV_32S)
