@@ -135,7 +135,9 @@ def test_ctrl_c_closes_the_data_and_resume_goes_on(tmp_path: Path) -> None:
     report = json.loads(ended.stdout)
     assert report["exit"] == "budget"
     assert report["frames"] > stopped["frames"] > 0
-    assert report["budget"]["frames"]["used"] == report["frames"] == 120
+    assert report["budget"]["frames"]["used"] == report["frames"]
+    # A stop between the two channels of a field leaves one frame of it; the one that is left pays for no other field.
+    assert report["frames"] in (119, 120)
     assert phenoloop("replay", folder).exit_code == 0
 
 
