@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from phenoloop.core.ledger import Ledger
 from phenoloop.model import MissingFrame, Plan, StoredFrame, Visit, VisitEnded
 from phenoloop.storage.images import RunImages
 
@@ -49,7 +48,7 @@ def adopt(visit: Visit, plan: Plan, images: RunImages, at_s: float) -> VisitEnde
         )
     for missing in gone:
         images.ensure_field(missing.address)
-    light_s = Ledger(plan).light_of_field(profile, well.name)
+    light_s = profile.light_s(well.name)
     return VisitEnded(
         at_s=at_s,
         visit=visit.number,

@@ -78,7 +78,7 @@ def within_light(granted: Granted, plan: Plan, ledger: Ledger, at_s: float) -> t
     if limit is None:
         return granted.fields
     well = granted.well.name
-    more = ledger.light_of_field(granted.profile, well)
+    more = granted.profile.light_s(well)
     kept = tuple(name for name in granted.fields if ledger.light_s.get((well, name), 0.0) + more <= limit * (1 + 1e-9))
     return kept or Denial(sentence=f"every field asked for in {well} would get more than {limit:g} s of light")
 

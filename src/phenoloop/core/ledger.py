@@ -47,14 +47,6 @@ class Ledger:
         unused = [name for name in names if not self.was_used(profile, well.name, name)]
         return tuple(unused[:count])
 
-    def light_of_field(self, profile: ProfilePlan, well: str) -> float:
-        """Return the seconds of exposure that one visit gives to one field, autofocus planes included."""
-        exposures = sum(channel.exposure_in(well) for channel in profile.channels) * profile.planes
-        if (focus := profile.autofocus) is not None:
-            channel = next(channel for channel in profile.channels if channel.name == focus.channel)
-            exposures += channel.exposure_in(well) * (round(focus.range_um / focus.step_um) + 1)
-        return exposures / 1000
-
     def dispatch(
         self, number: int, decision: int, well: WellPlan, profile: ProfilePlan, names: tuple[str, ...]
     ) -> Visit:
@@ -70,7 +62,7 @@ class Ledger:
             self._given[key] = t + 1
             self._used.setdefault(profile.name, {})[well.name, name] = None
             places.append(FieldVisit(field=name, t=t, image=self._images[key]))
-            self._add_light(well.name, name, self.light_of_field(profile, well.name))
+            self._add_light(well.name, name, profile.light_s(well.name))
         frames = len(names) * profile.frames_per_field
         self.frames += frames
         self.disk_bytes += frames * self._plan.frame_bytes
@@ -88,7 +80,7 @@ class Ledger:
         """Replace what was reserved for a visit by what it took: a frame that was never exposed costs nothing."""
         profile = self._plan.profiles[visit.profile]
         for place in visit.fields:
-            reserved = self.light_of_field(profile, visit.well)
+            reserved = profile.light_s(visit.well)
             self._add_light(visit.well, place.field, ended.light_s.get(place.field, 0.0) - reserved)
         never = sum(not frame.exposed for frame in ended.missing)
         self.frames -= never

@@ -16,7 +16,7 @@ from phenoloop.numerics.autofocus import sharpest
 
 def planes_of(plan: AutofocusPlan, centre_um: float) -> list[float]:
     """Return the heights of a sweep, ascending, symmetric about its centre, micrometres."""
-    count = max(3, round(plan.range_um / plan.step_um) + 1)
+    count = plan.planes
     return [centre_um + (index - (count - 1) / 2) * plan.step_um for index in range(count)]
 
 

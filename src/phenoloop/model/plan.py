@@ -115,6 +115,11 @@ class AutofocusPlan:
     when: str = "each_well"
     if_fails: str = "keep"
 
+    @property
+    def planes(self) -> int:
+        """Exposures of one sweep; a parabola needs three."""
+        return max(3, round(self.range_um / self.step_um) + 1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfilePlan:
@@ -159,6 +164,14 @@ class ProfilePlan:
     def frames_per_field(self) -> int:
         """Frames of one field in one visit."""
         return len(self.channels) * self.planes
+
+    def light_s(self, well: str) -> float:
+        """Return the seconds of exposure that one visit gives to one field at most, planes of autofocus included."""
+        exposures = sum(channel.exposure_in(well) for channel in self.channels) * self.planes
+        if self.autofocus is not None:
+            looks = [c.exposure_in(well) for c in self.channels if c.name == self.autofocus.channel]
+            exposures += sum(looks) * self.autofocus.planes
+        return exposures / 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ class Forecast:
     disk_bytes : int
         Uncompressed images.
     light_s : float
-        Exposure of one field in one visit, autofocus not counted; the largest of all wells.
+        Exposure of one field in one visit, autofocus included; the largest of all wells.
     controls : int
         Control wells of the question.
     notes : tuple of str
@@ -55,11 +54,6 @@ class Forecast:
             f"light: {self.light_s:g} s of exposure per field and visit",
             *self.notes,
         ]
-
-
-def light_s(profile: ProfilePlan, well: str) -> float:
-    """Return the seconds of exposure that one visit gives a field."""
-    return sum(channel.exposure_in(well) for channel in profile.channels) * profile.planes / 1000
 
 
 def forecast(loaded: Loaded, registry: Registry) -> Forecast:
@@ -101,7 +95,7 @@ def forecast(loaded: Loaded, registry: Registry) -> Forecast:
         frames=most * per_field,
         seconds=seconds,
         disk_bytes=most * per_field * plan.frame_bytes,
-        light_s=max(light_s(profile, well.name) for well in plan.wells),
+        light_s=max(profile.light_s(well.name) for well in plan.wells),
         controls=len(loaded.setup.controls),
         notes=tuple(notes),
     )
@@ -144,7 +138,6 @@ def _field_s(plan: Plan, profile: ProfilePlan, well: WellPlan, *, first: bool) -
         seconds += len(profile.z_offsets_um) * cost.z_s
     focus = profile.autofocus
     if focus is not None and (first or focus.when == "each_field"):
-        planes = math.floor(focus.range_um / focus.step_um) + 1
         exposure = next(one.exposure_in(well.name) for one in profile.channels if one.name == focus.channel) / 1000
-        seconds += cost.channel_s + planes * (cost.z_s + exposure + cost.readout_s)
+        seconds += cost.channel_s + focus.planes * (cost.z_s + exposure + cost.readout_s)
     return seconds

@@ -12,7 +12,6 @@ from phenoloop.errors import Problem, ProtocolError, UsageError
 from phenoloop.model import Limits, Plan, ProfilePlan, Setup, WellPlan
 from phenoloop.plugins import Registry
 from phenoloop.protocol.base import PolicyParams
-from phenoloop.protocol.forecasting import light_s
 from phenoloop.protocol.geometry import PlateGeometry
 from phenoloop.protocol.loaded import Loaded
 from phenoloop.protocol.microscope_file import Microscope, open_microscope
@@ -243,7 +242,7 @@ class _Resolver:
         if limits.disk is not None and limits.disk < frames * frame_bytes:
             said = f"one field takes {frames * frame_bytes / 1e6:.1f} MB, so nothing could be imaged"
             problems.add(source.problem(("limits", "disk"), said))
-        light = max((light_s(profile, well.name) for well in wells), default=0.0)
+        light = max((profile.light_s(well.name) for well in wells), default=0.0)
         if limits.light_per_field is not None and limits.light_per_field < light:
             said = f"one visit gives a field {light:g} s of light, so nothing could be imaged"
             problems.add(source.problem(("limits", "light_per_field"), said))
