@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 from phenoloop.errors import AnalysisError
 from phenoloop.measure.cp_measure import CellProfiler
 from phenoloop.measure.features import object_table
+from phenoloop.measure.frames import frame_numbers
 from phenoloop.measure.objects import Objects
+from phenoloop.measure.picking import Picker
+from phenoloop.measure.profile import field_profile
 from phenoloop.measure.quality import Quality, gate, saturated_share
 from phenoloop.measure.shape import Columns
 from phenoloop.measure.spots import spot_features, spot_field, spot_pattern, spot_sizes
 from phenoloop.model import AnalysisPlan, SegmentPlan, features
 from phenoloop.numerics.focus import focus_score
-from phenoloop.numerics.images import as_plane
+from phenoloop.numerics.images import as_plane, pixel_noise
+from phenoloop.numerics.rounding import significant
 from phenoloop.platform import keep_freed_memory
 from phenoloop.plugins import Plugin
 from phenoloop.ports import Measurement, Segmentation, Segmenter
@@ -56,6 +60,9 @@ class Analysis:
         names = features.catalogue(plan.channels, [spots.name for spots in plan.spots])
         self._readouts = {name: compile_readout(source, names) for name, source in plan.readouts.items()}
         named = {names[column].family for readout in self._readouts.values() for column in readout.names_used}
+        self._picker = None if plan.pick is None else Picker(plan.pick, names)
+        if self._picker is not None:
+            named |= {names[column].family for column in self._picker.names_used}
         self._families = frozenset(named | set(plan.families))
         self._cell_profiler = CellProfiler() if features.CELLPROFILER in self._families else None
 
@@ -95,7 +102,7 @@ class Analysis:
         list of Measurement or Exception
             In the order of `batch`; what goes wrong with one field is its own outcome.
         """
-        fields = [_outcome(_planes, frames, self.plan.channels) for frames in batch]
+        fields = [_outcome(_planes, frames, self._channels_of(frames)) for frames in batch]
         good = [planes for planes in fields if not isinstance(planes, Exception)]
         started = time.perf_counter()
         found = iter(self._segment(good))
@@ -146,10 +153,12 @@ class Analysis:
     def _finish(self, planes: Mapping[str, Frame], segmentation: Segmentation | None, segment_ms: float) -> Measurement:
         started = time.perf_counter()
         labels, confidence = (None, None) if segmentation is None else self._checked(planes, segmentation)
-        table, all_labels = self._table(planes, labels, confidence)
+        objects = self._objects(planes, labels)
+        table, all_labels = self._table(planes, objects, confidence)
+        self._forget_absent(planes, table)
         n = int(labels.max(initial=0)) if labels is not None else 0
         readouts = {name: _known(readout.evaluate(table, n)) for name, readout in self._readouts.items()}
-        quality, reason = self._quality(planes, n if labels is not None else None)
+        quality, reason = self._quality(planes, objects if labels is not None else None, confidence)
         return Measurement(
             status="qc_fail" if reason else "ok",
             readouts=readouts,
@@ -159,7 +168,25 @@ class Analysis:
             objects=table,
             timing_ms={"segment": segment_ms, "measure": (time.perf_counter() - started) * 1e3},
             notes=() if segmentation is None else segmentation.notes,
+            profile=() if self.plan.profile is None else field_profile(table, self.plan.profile),
+            candidates=() if self._picker is None else self._picker.pick(table, next(iter(planes.values())).shape),
         )
+
+    def _channels_of(self, frames: Mapping[str, Frame]) -> tuple[str, ...]:
+        """Return the channels that a field must have: those of the plan but for what this time point leaves out."""
+        return tuple(name for name in self.plan.channels if name in frames or name not in self.plan.sometimes)
+
+    def _forget_absent(self, planes: Mapping[str, Frame], table: Columns) -> None:
+        """Make unknown, in place, all columns of channels that this time point has no picture of."""
+        absent = [name for name in self.plan.channels if name not in planes]
+        if not absent:
+            return
+        n = len(table["label"])
+        spots = [spots.name for spots in self.plan.spots if spots.channel in absent]
+        of_absent = (*(f"{name}." for name in (*absent, *spots)),)
+        for name in features.catalogue(self.plan.channels, [spots.name for spots in self.plan.spots]):
+            if name.startswith(of_absent) or name.endswith((*(f"_{other}" for other in absent),)):
+                table[name] = np.full(n, np.nan)
 
     def _checked(
         self, planes: Mapping[str, Frame], segmentation: Segmentation
@@ -182,22 +209,22 @@ class Analysis:
             )
         return dense, None if scores is None else np.asarray(scores, dtype=np.float64)[kept]
 
-    def _table(
-        self,
-        planes: Mapping[str, Frame],
-        labels: NDArray[np.int32] | None,
-        confidence: NDArray[np.float64] | None,
-    ) -> tuple[Columns, dict[str, NDArray[np.int32]]]:
-        if labels is None or self.plan.segment is None:
+    def _objects(self, planes: Mapping[str, Frame], labels: NDArray[np.int32] | None) -> Objects:
+        if labels is None:
             # no objects were asked for: a table without rows, so that every readout is evaluated by the same rules
             shape = next(iter(planes.values())).shape if planes else (0, 0)
             labels = np.zeros(shape, dtype=np.int32)
-            named: dict[str, NDArray[np.int32]] = {}
-        else:
-            named = {self.plan.segment.name: labels}
-        objects = Objects(labels, self.plan.pixel_size_um)
+        return Objects(labels, self.plan.pixel_size_um)
+
+    def _table(
+        self, planes: Mapping[str, Frame], objects: Objects, confidence: NDArray[np.float64] | None
+    ) -> tuple[Columns, dict[str, NDArray[np.int32]]]:
+        labels = objects.labels
+        named = {} if self.plan.segment is None else {self.plan.segment.name: labels}
         table = object_table(labels, planes, families=self._families, objects=objects, confidence=confidence)
         for spots in self.plan.spots:
+            if spots.channel not in planes:
+                continue
             columns, found = spot_features(planes[spots.channel], spots, objects.around, table["area"])
             table.update(columns)
             if "spot_sizes" in self._families:
@@ -211,17 +238,30 @@ class Analysis:
             table.update(self._cell_profiler.measure(labels, planes))
         return table, named
 
-    def _quality(self, planes: Mapping[str, Frame], objects: int | None) -> tuple[Quality, str]:
+    def _quality(
+        self, planes: Mapping[str, Frame], objects: Objects | None, confidence: NDArray[np.float64] | None
+    ) -> tuple[Quality, str]:
         saturated = {name: saturated_share(plane, self.plan.bit_depth) for name, plane in planes.items()}
         channel = self.plan.segment.channel if self.plan.segment else next(iter(planes), None)
-        focus = _known(focus_score(planes[channel])) if channel is not None else None
+        noise = 0.0 if channel is None else pixel_noise(planes[channel])
+        focus = _known(focus_score(planes[channel], noise)) if channel is not None else None
         known = [share for share in saturated.values() if share is not None]
         quality: Quality = {
-            "objects": None if objects is None else float(objects),
+            "objects": None if objects is None else float(objects.n),
             "saturated": max(known) if known else None,
             "focus": focus,
         }
-        return quality, gate(self.plan.quality, objects=objects, saturated=saturated, focus=focus)
+        if channel is not None:
+            shown = frame_numbers(planes[channel], objects, confidence, noise)
+            quality |= {name: None if (value := _known(shown[name])) is None else significant(value) for name in shown}
+        reason = gate(
+            self.plan.quality,
+            objects=None if objects is None else objects.n,
+            saturated=saturated,
+            focus=focus,
+            confidence=quality.get("confidence"),
+        )
+        return quality, reason
 
 
 _BUILT: dict[bytes, Analysis] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -43,6 +43,11 @@ class CellProfiler:
             ) from error
         self._core: Mapping[str, _Measure] = get_core_measurements(sanitize=False)
         self._pairs: Mapping[str, _Measure] = get_correlation_measurements(sanitize=False)
+
+    def names(self, channels: Sequence[str]) -> tuple[str, ...]:
+        """Return the columns that `measure` gives for these channels, in order."""
+        blank = np.zeros((16, 16), dtype=np.int32)
+        return tuple(self.measure(blank, dict.fromkeys(channels, blank)))
 
     def measure(self, labels: NDArray[np.int32], channels: Mapping[str, Image]) -> Columns:
         """Measure every object.

@@ -37,7 +37,14 @@ def saturated_share(image: NDArray[Any], bit_depth: int | None) -> float | None:
     return float(np.count_nonzero(image >= limit)) / image.size
 
 
-def gate(plan: QualityPlan, *, objects: int | None, saturated: Mapping[str, float | None], focus: float | None) -> str:
+def gate(
+    plan: QualityPlan,
+    *,
+    objects: int | None,
+    saturated: Mapping[str, float | None],
+    focus: float | None,
+    confidence: float | None = None,
+) -> str:
     """Return why a field is rejected, empty if it is accepted; what is unknown rejects nothing.
 
     Parameters
@@ -50,6 +57,8 @@ def gate(plan: QualityPlan, *, objects: int | None, saturated: Mapping[str, floa
         Share of saturated pixels per channel.
     focus : float or None
         Score of the segmentation channel.
+    confidence : float or None
+        Mean of the segmenter's confidence in its objects; None where it says nothing, or found none.
     """
     reasons = []
     if plan.min_objects is not None and objects is not None and objects < plan.min_objects:
@@ -59,4 +68,6 @@ def gate(plan: QualityPlan, *, objects: int | None, saturated: Mapping[str, floa
             reasons.append(f"{share:.2%} of {channel} is saturated, at most {plan.max_saturated:.2%} is allowed")
     if plan.min_focus is not None and focus is not None and focus < plan.min_focus:
         reasons.append(f"focus score {focus:.3f}, at least {plan.min_focus:.3f} is asked for")
+    if plan.min_confidence is not None and confidence is not None and confidence < plan.min_confidence:
+        reasons.append(f"mean confidence {confidence:.2f}, at least {plan.min_confidence:.2f} is asked for")
     return "; ".join(reasons)

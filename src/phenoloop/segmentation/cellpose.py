@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
@@ -21,6 +20,8 @@ from phenoloop.protocol.base import StrictModel
 from phenoloop.protocol.quantities import Percent, Pixels
 from phenoloop.segmentation.cellpose_network import Network
 from phenoloop.segmentation.cellpose_package import choose_device, model_folders, use_threads, way_out
+from phenoloop.segmentation.cellpose_trust import TRAITS, traits, trust
+from phenoloop.segmentation.foreign import noise, version_of, worth_a_look
 from phenoloop.segmentation.rungs import Ladder, Rung, ladder
 from phenoloop.segmentation.weights import check_sha256, find_weights, sha256_of
 
@@ -79,6 +80,9 @@ class Cellpose:
             Share of a tile that neighbours have in common.
         flow_check : bool
             Compute flow errors: they drop wrong objects and give each a score. Most of the time after the network.
+        confidence : tuple of float or None
+            Intercept and weights that turn the traits of an object into the probability that it is right (see
+            `cellpose_trust`); they belong to one network.
         batch_size : int or None
             Tiles of 256 x 256 px at a time; None suits the device.
         gpu : bool or "auto"
@@ -108,6 +112,12 @@ class Cellpose:
         niter: int | None = Field(default=None, ge=1, le=10_000, description="steps along the flows")
         tile_overlap: Percent = Field(default=0.1, ge=0.05, le=0.5, description="what neighbouring tiles share")
         flow_check: bool = Field(default=True, description="drop and score objects by their flow error")
+        confidence: tuple[float, ...] | None = Field(
+            default=None,
+            min_length=len(TRAITS) + 1,
+            max_length=len(TRAITS) + 1,
+            description="intercept and weights of the score, fitted to this network by benchmarks/confidence.py",
+        )
         batch_size: int | None = Field(
             default=None, ge=1, le=4096, description="tiles at a time; suits the device unless set"
         )
@@ -145,8 +155,9 @@ class Cellpose:
         Returns
         -------
         Segmentation
-            Scores are ``1 / (1 + flow error)``: 1 where the outline explains the flows, 0.71 at the default threshold;
-            None without `flow_check`, and from a fallback that has none.
+            Scores are ``outline^2 / (1 + flow error)``, where *outline* says how well the probability of the foreground
+            agrees with the outline, 0..1; with `confidence`, probabilities. None without `flow_check`, and from a
+            fallback that has none.
 
         Raises
         ------
@@ -168,8 +179,7 @@ class Cellpose:
         names = ["image"] if len(images) == 1 else [f"image {i} of {len(images)}" for i in range(1, len(images) + 1)]
         planes = [as_plane(image, name) for image, name in zip(images, names, strict=True)]
         results = [self._nothing(plane) for plane in planes]
-        # a flat image has no objects, and under 4 px there is nothing for a flow to follow
-        work = [i for i, plane in enumerate(planes) if min(plane.shape) >= 4 and plane.max() > plane.min()]
+        work = [i for i, plane in enumerate(planes) if worth_a_look(plane)]
         if work:
             for i, result in zip(work, self._find([planes[i] for i in work]), strict=True):
                 results[i] = result
@@ -190,7 +200,7 @@ class Cellpose:
         AnalysisError
             If there is not even the memory for one frame.
         """
-        found = self.segment(np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8))
+        found = self.segment(noise(shape))
         self._untold = found.notes  # nobody reads them here; the first frame's result takes them along
 
     def describe(self) -> dict[str, Any]:
@@ -205,8 +215,8 @@ class Cellpose:
             "device": rung.device,
             "batch_size": rung.batch,
             "bf16": self.params.bf16,
-            "cellpose": _version("cellpose"),
-            "torch": _version("torch"),
+            "cellpose": version_of("cellpose"),
+            "torch": version_of("torch"),
         }
 
     # -- inside -------------------------------------------------------------------------------------------------------
@@ -246,7 +256,8 @@ class Cellpose:
                 flow_threshold=params.flow_threshold if params.flow_check else None,
                 min_area=params.min_area,
             )
-            results.append(Segmentation(labels=labels, scores=None if errors is None else 1 / (1 + errors)))
+            scores = None if errors is None else trust(traits(labels, one, errors), params.confidence)
+            results.append(Segmentation(labels=labels, scores=scores))
         return results
 
     def _rungs(self) -> Ladder:
@@ -291,10 +302,3 @@ def _noted(results: list[Segmentation], notes: Sequence[str]) -> list[Segmentati
         return results
     first = results[0]
     return [Segmentation(labels=first.labels, scores=first.scores, notes=(*notes, *first.notes)), *results[1:]]
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"

@@ -192,7 +192,7 @@ class Network:
         with torch.inference_mode():
             given = torch.from_numpy(tiles)
             if self.device == "cuda":
-                given = given.pinmemory()
+                given = given.pin_memory()
             found = self._net(given.to(self.device, self._dtype, non_blocking=True))
             found = found[0] if isinstance(found, tuple | list) else found
             result: NDArray[np.float32] = found.to("cpu", torch.float32).numpy()

@@ -15,7 +15,7 @@ from phenoloop.numerics.blobs import typical_diameter
 from phenoloop.numerics.images import Plane, as_plane, resize
 from phenoloop.ports import Segmentation
 from phenoloop.segmentation.distance import distance_of
-from phenoloop.segmentation.heads import Decoded, Head, decode
+from phenoloop.segmentation.heads import Decoded, Head, decode, within
 from phenoloop.segmentation.preparing import normalised, zoom_to, zoomed
 from phenoloop.segmentation.runtime import Network
 
@@ -88,18 +88,19 @@ def find(image: NDArray[Any], network: Network, settings: Settings) -> Segmentat
         diameter = settings.diameter or _estimated(shown)
         zoom = 1.0 if diameter is None else zoom_to(diameter, *settings.working)
     decoded, agreed = _look(shown, zoom, network, settings)
+    small, area = _objects(decoded)
     if settings.working is not None and settings.diameter is None:
-        again = _second_zoom(decoded, zoom, settings.working)
+        again = _second_zoom(area, zoom, settings.working)
         if again is not None:
             decoded, agreed = _look(shown, again, network, settings)
-    small = np.where(decoded.logit > 0, decoded.basins, 0)
-    n = int(decoded.basins.max(initial=0))
+            small, area = _objects(decoded)
     labels = _drawn(decoded, small, plane.shape)
-    keep = _keep(small, labels, n, settings.min_area)
-    labels = np.where(keep, np.cumsum(keep), 0).astype(np.int32)[labels]
+    keep = _keep(area, labels, settings.min_area)
+    if not keep[1:].all():
+        labels = np.where(keep, np.cumsum(keep), 0).astype(np.int32)[labels]
     scores = None
     if settings.confidence and decoded.distance is not None:
-        scores = confidence(traits(decoded, small, n), settings.confidence)
+        scores = confidence(traits(decoded, small, area.size - 1), settings.confidence)
     if agreed is not None:
         scores = agreed if scores is None else scores * agreed
     return Segmentation(labels=labels, scores=None if scores is None else scores[keep[1:]])
@@ -139,10 +140,14 @@ def _look(
         decode(np.ascontiguousarray(m), settings.head, settings.threshold, settings.seed)
         for m in (maps, turned, (maps + turned) / 2)
     )
-    views = [np.where(view.logit > 0, view.basins, 0) for view in (one, other)]
-    labels = np.where(both.logit > 0, both.basins, 0)
-    n = int(both.basins.max(initial=0))
-    return both, np.minimum(*(_best_overlap(labels, view, n) for view in views))
+    labels, n = both.objects(), int(both.basins.max(initial=0))
+    return both, np.minimum(*(_best_overlap(labels, view.objects(), n) for view in (one, other)))
+
+
+def _objects(decoded: Decoded) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+    """Return the objects at the network's resolution, and the area of each, background first."""
+    small = decoded.objects()
+    return small, np.bincount(small.ravel(), minlength=int(decoded.basins.max(initial=0)) + 1)
 
 
 def _best_overlap(labels: NDArray[np.int32], other: NDArray[np.int32], n: int) -> NDArray[np.float64]:
@@ -157,12 +162,12 @@ def _best_overlap(labels: NDArray[np.int32], other: NDArray[np.int32], n: int) -
     return best[1:]
 
 
-def _second_zoom(decoded: Decoded, zoom: float, working: tuple[float, float]) -> float | None:
+def _second_zoom(area: NDArray[np.intp], zoom: float, working: tuple[float, float]) -> float | None:
     """Return a better zoom where the objects turned out to be of another size than was estimated, else None."""
-    area = np.bincount(decoded.basins[decoded.logit > 0].ravel())[1:]
-    if not area.any():
+    areas = area[1:][area[1:] > 0]
+    if not areas.size:
         return None
-    found = math.sqrt(4 * float(np.median(area[area > 0])) / math.pi)
+    found = math.sqrt(4 * float(np.median(areas)) / math.pi)
     if working[0] / _FAR_OFF <= found <= working[1] * _FAR_OFF:
         return None
     again = zoom_to(found / zoom, *working)
@@ -172,20 +177,20 @@ def _second_zoom(decoded: Decoded, zoom: float, working: tuple[float, float]) ->
 def _drawn(decoded: Decoded, small: NDArray[np.int32], shape: Sequence[int]) -> NDArray[np.int32]:
     """Return the objects at the resolution of the image: basins by nearest neighbour, outlines by interpolation."""
     if small.shape == tuple(shape):
-        return small.astype(np.int32)
+        return small
     size = (shape[1], shape[0])
     # OpenCV has no int32; counts stay far below 2^24, which float32 holds exactly
     basins = cv2.resize(decoded.basins.astype(np.float32), size, interpolation=cv2.INTER_NEAREST_EXACT)
-    return np.where(resize(decoded.logit, (shape[0], shape[1])) > 0, basins, 0).astype(np.int32)
+    return within(basins.astype(np.int32), resize(decoded.logit, (shape[0], shape[1])))
 
 
 _SPECK: Final = 12
 """Objects of fewer px at the network's resolution were never annotated."""
 
 
-def _keep(small: NDArray[np.int32], labels: NDArray[np.int32], n: int, min_area: float) -> NDArray[np.bool_]:
-    area = np.bincount(labels.ravel(), minlength=n + 1)
-    keep = (area > 0) & (area >= min_area) & (np.bincount(small.ravel(), minlength=n + 1) >= _SPECK)
+def _keep(area: NDArray[np.intp], labels: NDArray[np.int32], min_area: float) -> NDArray[np.bool_]:
+    drawn = np.bincount(labels.ravel(), minlength=area.size)
+    keep = (drawn > 0) & (drawn >= min_area) & (area >= _SPECK)
     keep[0] = False
     return keep
 
@@ -201,12 +206,12 @@ def traits(decoded: Decoded, small: NDArray[np.int32], n: int) -> NDArray[np.flo
     mean of ``|2 p - 1|`` of the foreground probability p. *size*: ``|log2|`` of the area over the median area.
     """
     assert decoded.distance is not None
-    pixels = np.flatnonzero(small)
+    pixels = np.flatnonzero(small > 0)  # of truth values, several times as fast
     pixels = pixels[:: max(1, pixels.size // _ENOUGH)]  # every second or third pixel says the same
     owner = small.ravel()[pixels].astype(np.intp)
     area = np.maximum(np.bincount(owner, minlength=n + 1), 1)
     said, has = decoded.distance.ravel()[pixels], distance_of(owner, pixels, small.shape[1])
-    peak = np.zeros(n + 1)
+    peak = np.zeros(n + 1, dtype=said.dtype)  # of another type, this took ten times as long
     np.maximum.at(peak, owner, said)
     misfit = np.bincount(owner, weights=np.abs(said - has), minlength=n + 1) / area
     sure = np.abs(np.tanh(decoded.logit.ravel()[pixels] / 2))

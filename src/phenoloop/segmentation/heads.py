@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final, Literal
 
 import cv2
@@ -41,6 +42,16 @@ class Decoded:
     basins: NDArray[np.int32]
     logit: Plane
     distance: Plane | None = None
+
+    def objects(self) -> NDArray[np.int32]:
+        """Return the objects within their outlines, numbered as the basins; shape (y, x)."""
+        return within(self.basins, self.logit)
+
+
+def within(basins: NDArray[np.int32], logit: Plane) -> NDArray[np.int32]:
+    """Return `basins` where `logit` is above 0, else 0."""
+    inside = (logit > 0).view(np.uint8)
+    return np.asarray(cv2.bitwise_and(basins, basins, mask=inside), dtype=np.int32)
 
 
 def decode(maps: NDArray[np.float32], head: Head, threshold: float, seed: float) -> Decoded:
@@ -106,30 +117,54 @@ def _from_flows(flows: NDArray[np.float32], logit: Plane, distance: Plane | None
     """
     height, width = logit.shape
     pixels = np.flatnonzero(logit > _BEYOND)
+    way = _scaled(flows, _STEPS[0])
+    end = _walked(way, pixels)
+    arrived = np.bincount(end, minlength=height * width).astype(np.float32).reshape(height, width)
+    sinks = (gaussian(arrived, _SINK / 2) > 0.5).view(np.uint8)
+    count, sink = cv2.connectedComponents(sinks, connectivity=8, ltype=cv2.CV_32S)
+    owner = sink.ravel()[end]
+    found = np.zeros(count, dtype=np.bool_)
+    if distance is None:
+        found[owner] = True
+    else:
+        inside = (logit.ravel()[pixels] > 0) & (gaussian(distance, _SMOOTH).ravel()[pixels] > seed)
+        found[owner[inside]] = True
+    found[0] = False
+    basins = np.zeros(height * width, dtype=np.int32)
+    basins[pixels] = np.where(found, np.cumsum(found), 0).astype(np.int32)[owner]
+    return Decoded(basins=basins.reshape(height, width), logit=logit, distance=distance)
+
+
+def _scaled(flows: NDArray[np.float32], step: float) -> NDArray[np.float32]:
+    """Return the way of a pixel, (x, y) as OpenCV wants it, in steps of at most `step` px; shape (y, x, 2)."""
+    length = np.maximum(cv2.magnitude(flows[0], flows[1]), 1)  # Cellpose's are five times as long
+    way = np.empty((*length.shape, 2), dtype=np.float32)
+    np.divide(flows[1], length, out=way[..., 0])
+    np.divide(flows[0], length, out=way[..., 1])
+    way *= step
+    return way
+
+
+def _walked(way: NDArray[np.float32], pixels: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return where each of some pixels (flat indices) ends, as a flat index."""
+    height, width = way.shape[:2]
     # OpenCV takes coordinates as a picture, a limited number a side: (column, row) of each pixel, then some zeros
     side = max(1, math.ceil(math.sqrt(pixels.size)))
     walkers = np.zeros((side * side, 2), dtype=np.float32)
-    walkers[: pixels.size, 1], walkers[: pixels.size, 0] = np.divmod(pixels, width)
+    rows = pixels // width
+    walkers[: pixels.size, 0], walkers[: pixels.size, 1] = pixels - rows * width, rows
+    walkers[: pixels.size] += way.reshape(-1, 2)[pixels]  # the first step starts in the middle of a pixel
     place = walkers.reshape(side, side, 2)
-    length = np.maximum(cv2.magnitude(flows[0], flows[1]), 1)  # Cellpose's are five times as long
-    way = np.dstack((flows[1] / length, flows[0] / length))
+    moved = np.empty_like(place)
     second_map: Any = None  # there is one map of pairs; OpenCV's stub knows only pairs of maps
-    for step in _STEPS:
-        place += step * cv2.remap(way, place, second_map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    for before, step in pairwise(_STEPS):
+        if step != before:
+            way *= step / before  # by powers of two, which rounds nothing
+        cv2.remap(way, place, second_map, cv2.INTER_LINEAR, dst=moved, borderMode=cv2.BORDER_REPLICATE)
+        place += moved
     x, y = np.rint(walkers[: pixels.size]).astype(np.intp).T
-    end = np.clip(y, 0, height - 1) * width + np.clip(x, 0, width - 1)
-    arrived = np.bincount(end, minlength=height * width).astype(np.float32).reshape(height, width)
-    sinks = (gaussian(arrived, _SINK / 2) > 0.5).astype(np.uint8)
-    _, sink = cv2.connectedComponents(sinks, connectivity=8, ltype=cv2.CV_32S)
-    basins = np.zeros(height * width, dtype=np.int32)
-    basins[pixels] = sink.ravel()[end]
-    if distance is not None:
-        top = np.zeros(int(basins.max(initial=0)) + 1, dtype=np.float32)
-        inside = pixels[logit.ravel()[pixels] > 0]
-        np.maximum.at(top, basins[inside], gaussian(distance, _SMOOTH).ravel()[inside])
-        top[0] = 0
-        basins[(top <= seed)[basins]] = 0
-    return Decoded(basins=_dense(basins.reshape(height, width)), logit=logit, distance=distance)
+    end: NDArray[np.intp] = np.clip(y, 0, height - 1) * width + np.clip(x, 0, width - 1)
+    return end
 
 
 def _flooded(landscape: Plane, peaks: NDArray[np.bool_], logit: Plane) -> NDArray[np.int32]:
@@ -155,10 +190,3 @@ def _flooded(landscape: Plane, peaks: NDArray[np.bool_], logit: Plane) -> NDArra
         disputed = shared[patch]
         basins += watershed(-landscape, np.where(disputed, seeds, 0), mask=disputed)  # type: ignore[no-untyped-call]
     return basins
-
-
-def _dense(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    present = np.bincount(labels.ravel()) > 0
-    present[0] = False
-    dense: NDArray[np.int32] = np.where(present, np.cumsum(present), 0).astype(np.int32)[labels]
-    return dense

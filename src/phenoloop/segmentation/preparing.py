@@ -48,8 +48,9 @@ def normalised(plane: Plane) -> Plane:
         low, high = float(plane.min()), float(plane.max())
     if not high > low:
         return np.zeros_like(plane)
-    scaled: Plane = np.sqrt(np.clip((plane - np.float32(low)) * np.float32(1 / (high - low)), 0, 4))
-    return scaled
+    scaled: Plane = plane - np.float32(low)
+    scaled *= np.float32(1 / (high - low))
+    return np.sqrt(np.clip(scaled, 0, 4, out=scaled), out=scaled)
 
 
 def zoom_to(diameter: float, smallest: float, largest: float) -> float:

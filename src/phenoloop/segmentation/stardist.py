@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Sequence
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
@@ -22,6 +21,7 @@ from phenoloop.errors import AnalysisError, PluginError, UsageError
 from phenoloop.numerics.images import Plane, as_plane
 from phenoloop.ports import Segmentation
 from phenoloop.protocol.base import StrictModel
+from phenoloop.segmentation.foreign import noise, version_of, worth_a_look
 from phenoloop.segmentation.weights import check_sha256, find_weights, is_path, sha256_of
 
 BUILT_IN: Final = ("2D_versatile_fluo", "2D_paper_dsb2018")
@@ -113,7 +113,7 @@ class StarDist:
             If the model cannot be loaded (see `warm_up`).
         """
         plane = as_plane(image)
-        if min(plane.shape) < 4 or not plane.max() > plane.min():
+        if not worth_a_look(plane):
             return Segmentation(labels=np.zeros(plane.shape, dtype=np.int32), scores=np.zeros(0))
         model = _load(self.folder, self.weights, self.params.gpu)
         with _ONE_AT_A_TIME:
@@ -143,7 +143,7 @@ class StarDist:
         AnalysisError
             If there is not the memory for one frame.
         """
-        self.segment(np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8))
+        self.segment(noise(shape))
 
     def describe(self) -> dict[str, Any]:
         """Return what determines the labels: model, hash, thresholds, device, versions."""
@@ -158,8 +158,8 @@ class StarDist:
             if self.params.nms_threshold is None
             else self.params.nms_threshold,
             "device": "gpu" if _gpus() and self.params.gpu is not False else "cpu",
-            "stardist": _version("stardist"),
-            "tensorflow": _version("tensorflow"),
+            "stardist": version_of("stardist"),
+            "tensorflow": version_of("tensorflow", "tensorflow-cpu"),
         }
 
     def _predict(self, model: Any, plane: Plane) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
@@ -276,12 +276,3 @@ def _loaded(folder: Path, weights: Path, _mtime_ns: int, gpu: bool | str) -> Any
         ) from error
     model.basedir = None  # read-only from now on
     return model
-
-
-def _version(package: str) -> str:
-    for name in (package, f"{package}-cpu"):
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    return "unknown"

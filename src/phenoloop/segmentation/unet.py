@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from pydantic import Field
 
@@ -17,7 +17,7 @@ SHIPPED: Final = "nuclei"
 
 
 class Unet(NetworkSegmenter):
-    """A U-Net of a quarter of a million weights, trained on the annotated nuclei of DSB 2018 and on rendered ones.
+    """A U-Net of 0.7 million weights, trained on the annotated nuclei of DSB 2018 and on rendered ones.
 
     How well it does, image by image, stands in the card beside its weights (``phenoloop/weights/nuclei.json``). It is
     trained by ``phenoloop train``, and so is yours: give its path as `model`.
@@ -32,6 +32,9 @@ class Unet(NetworkSegmenter):
     PluginError
         If `model` is a path without a model of ``phenoloop train``.
     """
+
+    least_confidence: ClassVar[float] = 0.7
+    """What ``confidence: auto`` asks of a field's mean; measured by ``benchmarks/trust.py`` (docs/trust.md)."""
 
     class Params(NetworkParams):
         """Parameters of the protocol.

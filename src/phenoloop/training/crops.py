@@ -22,7 +22,7 @@ SIDE: Final = 192
 _SCALE: Final = 0.5
 """Crops are enlarged by up to 2^0.5 either way: the diameter of a new image is an estimate."""
 _RENDERED_SIDE: Final = 288
-_SPECK: Final = 30
+_SPECK: Final = 16
 """Annotated objects of fewer px are neither taught as nuclei nor as background: many are slips of the pen."""
 _RENDERED: Final = 0.15
 """Share of crops that show rendered nuclei."""

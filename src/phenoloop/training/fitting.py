@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from phenoloop.platform import give_back_memory
 from phenoloop.training.crops import Crops
 from phenoloop.training.network import build, torch_or_error
 
@@ -91,6 +92,7 @@ def fit(crops: Crops, schedule: Schedule, say: Callable[[str], None]) -> Any:
             if (step + 1) % _TOLD == 0 or step + 1 == schedule.steps:
                 parts = ", ".join(f"{loss:.4f}" for loss in np.mean(losses[-_TOLD:], axis=0))
                 say(f"step {step + 1} of {schedule.steps}: loss of foreground, distance, flows {parts}")
+                give_back_memory()
     return kept
 
 

@@ -33,18 +33,18 @@ def fit_confidence(network: Network, settings: Settings, crops: Crops, batches: 
             decoded = decode(
                 network.predict(image, settings.multiple), settings.head, settings.threshold, settings.seed
             )
-            small = np.where(decoded.logit > 0, decoded.basins, 0).astype(np.int32)
+            small = decoded.objects()
             n = int(small.max(initial=0))
             there = np.bincount(small.ravel(), minlength=n + 1)[1:] > 0
             if not there.any():
                 continue
             found.append(traits(decoded, small, n)[there])
             right.append(overlaps(labels, small).max(axis=0, initial=0.0) >= _RIGHT)
-    return _logistic(np.concatenate(found), np.concatenate(right)) if found else ()
+    return logistic(np.concatenate(found), np.concatenate(right)) if found else ()
 
 
-def _logistic(x: NDArray[np.float64], y: NDArray[np.bool_]) -> tuple[float, ...]:
-    """Fit by Newton's method, with a slight ridge on the weights of the standardised traits."""
+def logistic(x: NDArray[np.float64], y: NDArray[np.bool_]) -> tuple[float, ...]:
+    """Return intercept and weights by Newton's method, with a slight ridge on those of the standardised traits."""
     if y.all() or not y.any():
         return ()
     middle, spread = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)

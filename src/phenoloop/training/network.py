@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from phenoloop.errors import UsageError
 
-WIDTHS: Final = (16, 32, 64, 96)
+WIDTHS: Final = (16, 40, 80, 128)
 """Channels at a half, a quarter, an eighth and a sixteenth of the input's resolution."""
 MULTIPLE: Final = 16
 """Height and width of an input are multiples of this."""

@@ -73,13 +73,20 @@ def total(parts: Sequence[Agreement]) -> Agreement:
 
 def overlaps(truth: NDArray[Any], found: NDArray[Any]) -> NDArray[np.float64]:
     """Return the intersection over union of each true and each found object, shape (true, found), in label order."""
-    true_at, true = np.unique(truth, return_inverse=True)
-    found_at, other = np.unique(found, return_inverse=True)
-    n, m = true_at.size, found_at.size
-    shared = np.bincount((true.ravel() * m + other.ravel()), minlength=n * m).reshape(n, m).astype(np.float64)
+    (true, n), (other, m) = _dense(truth), _dense(found)
+    shared = np.bincount(true * m + other, minlength=n * m).reshape(n, m).astype(np.float64)
     union = shared.sum(1, keepdims=True) + shared.sum(0, keepdims=True) - shared
-    overlap: NDArray[np.float64] = (shared / union)[true_at != 0][:, found_at != 0]
+    overlap: NDArray[np.float64] = (shared / np.maximum(union, 1))[1:, 1:]
     return overlap
+
+
+def _dense(labels: NDArray[Any]) -> tuple[NDArray[np.intp], int]:
+    """Return labels, flat, numbered without gaps from 0 for the background, and how many numbers there are."""
+    flat = labels.ravel().astype(np.intp)
+    present = np.bincount(flat, minlength=1) > 0
+    present[0] = True
+    number = np.cumsum(present) - 1
+    return number[flat], int(number[-1]) + 1
 
 
 def auroc(scores: NDArray[np.float64], right: NDArray[np.bool_]) -> float | None:
