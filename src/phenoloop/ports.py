@@ -13,9 +13,13 @@ from numpy.typing import NDArray
 from phenoloop.model import (
     Acquire,
     Answer,
+    Candidate,
     Context,
+    ExposuresSet,
     FieldReadout,
     FrameAddress,
+    Meter,
+    MeteringFailed,
     MicroscopeFailed,
     Proposal,
     Stop,
@@ -32,7 +36,10 @@ Labels = NDArray[np.int32]
 
 
 class Policy(Protocol):
-    """Chooses what is imaged next. `ask` changes nothing; all state comes from `tell`."""
+    """Chooses what is imaged next. `ask` changes nothing; all state comes from `tell`.
+
+    One that decides on profiles says so, ``needs = ("profile",)``; a protocol without them is then refused at load.
+    """
 
     def ask(self, k: int, context: Context) -> Sequence[Proposal] | Stop:
         """Propose up to `k` visits, or stop. An empty list: nothing is worth doing before the next result."""
@@ -48,7 +55,7 @@ class Policy(Protocol):
 
 
 class Question(Protocol):
-    """What the report may claim, by the same code whoever chose the images."""
+    """What the report may claim, by the same code whoever chose the images. May have `needs`, as a `Policy`."""
 
     def answer(self, fields: Sequence[FieldReadout]) -> Answer:
         """Answer from all accepted fields, in the order in which they were told."""
@@ -121,6 +128,10 @@ class Measurement:
         ``segment`` and ``measure``.
     notes : tuple of str
         What happened to the machinery on the way (a smaller batch, another device); for the journal, not for decisions.
+    profile : tuple of float or None
+        One number per column of the plan's profile; empty where it asks for none.
+    candidates : tuple of Candidate
+        Objects that passed the plan's `pick`, best first.
     """
 
     status: str
@@ -131,6 +142,8 @@ class Measurement:
     objects: Mapping[str, NDArray[Any]] = dataclasses.field(default_factory=dict)
     timing_ms: Mapping[str, float] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    profile: tuple[float | None, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
 
 
 class FrameSink(Protocol):
@@ -142,6 +155,10 @@ class FrameSink(Protocol):
 
     def ended(self, visit: VisitEnded) -> None:
         """Take the end of a visit; all its frames were delivered before."""
+        ...
+
+    def metered(self, happened: ExposuresSet | MeteringFailed) -> None:
+        """Take the end of a metering."""
         ...
 
     def failed(self, failure: MicroscopeFailed) -> None:
@@ -164,6 +181,10 @@ class Microscope(Protocol):
 
     def acquire(self, command: Acquire) -> None:
         """Queue a visit; it will end in exactly one ``sink.ended``."""
+        ...
+
+    def meter(self, command: Meter) -> None:
+        """Queue a metering; it will end in exactly one ``sink.metered``, and its exposures hold from then on."""
         ...
 
     def pause(self) -> None:

@@ -18,8 +18,10 @@ from phenoloop.model import (
     Acquire,
     AutofocusPlan,
     ChannelPlan,
+    ExposuresSet,
     FieldPlace,
     FieldVisit,
+    MeteringFailed,
     MicroscopeFailed,
     MicroscopePlan,
     Plan,
@@ -160,6 +162,7 @@ class Recorder:
         self.frames: list[tuple[StoredFrame, Image]] = []
         self.ends: list[VisitEnded] = []
         self.failures: list[MicroscopeFailed] = []
+        self.meterings: list[ExposuresSet | MeteringFailed] = []
         self.order: list[str] = []
         self.hold = threading.Event()
         self.hold.set()
@@ -175,6 +178,12 @@ class Recorder:
         with self._changed:
             self.ends.append(visit)
             self.order.append(f"ended {visit.visit}")
+            self._changed.notify_all()
+
+    def metered(self, happened: ExposuresSet | MeteringFailed) -> None:
+        with self._changed:
+            self.meterings.append(happened)
+            self.order.append("metered")
             self._changed.notify_all()
 
     def failed(self, failure: MicroscopeFailed) -> None:

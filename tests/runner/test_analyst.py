@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from phenoloop.errors import UsageError
 from phenoloop.model import AnalysisPlan, Input, Measure, Measured, MeasurementFailed
 from phenoloop.ports import Measurement
 from phenoloop.runner import Analyst
@@ -30,6 +31,10 @@ def fine(plan: AnalysisPlan, batch: Batch) -> list[Measurement | Exception]:
 
 def ready(plan: AnalysisPlan, blank: Mapping[str, Any]) -> dict[str, Any]:
     return {"model": "small", "shape": list(blank["DNA"].shape)}
+
+
+def slow_once_ready(plan: AnalysisPlan, blank: Mapping[str, Any]) -> dict[str, Any]:
+    return {"frame_s": 90.0}
 
 
 def not_ready(plan: AnalysisPlan, blank: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,8 +76,9 @@ def analyst(
     box: Box, measure: MeasureFields, *, executor: str = "threads", batch: int = 1, workers: int = 2, **options: Any
 ) -> Analyst:
     plan = AnalysisPlan(channels=("DNA",), workers=workers, executor=executor, batch=batch)
-    settings: dict[str, Any] = {"deadline_s": 30.0, **options}
-    return Analyst(plan, measure, ready, box.inputs.put, lambda command: command.at_s + 1, box.archive, **settings)
+    settings: dict[str, Any] = {"deadline_s": 30.0, "make_ready": ready, **options}
+    make_ready = settings.pop("make_ready")
+    return Analyst(plan, measure, make_ready, box.inputs.put, lambda command: command.at_s + 1, box.archive, **settings)
 
 
 def command(visit: int) -> Measure:
@@ -210,7 +216,8 @@ def test_an_archive_that_fails_is_logged_and_changes_nothing(caplog: pytest.LogC
 def test_every_worker_warms_up_before_the_first_field(executor: str) -> None:
     box = Box()
     worker = analyst(box, dies_on_ones, executor=executor)
-    assert worker.warm_up(FRAMES) == {"model": "small", "shape": [4, 4]}
+    said = {"model": "small", "shape": [4, 4], "frame_s": 0.0, "given_up_after_s": 30.0}
+    assert worker.warm_up(FRAMES) == said
     worker.submit(command(1), FRAMES)
     assert isinstance(box.take(1)[0], Measured)
     worker.close()
@@ -222,5 +229,58 @@ def test_what_cannot_work_at_all_is_known_before_the_run() -> None:
     box = Box()
     worker = Analyst(plan, fine, not_ready, box.inputs.put, lambda c: c.at_s, box.archive, deadline_s=30.0)
     with pytest.raises(ValueError, match="no weights"):
+        worker.warm_up(FRAMES)
+    worker.close()
+
+
+def test_a_segmenter_that_is_slow_is_not_taken_for_hung() -> None:
+    box = Box()
+    release = threading.Event()
+
+    def gated(plan: AnalysisPlan, batch: Batch) -> list[Measurement | Exception]:
+        release.wait(30)
+        return [OK for _ in batch]
+
+    worker = analyst(box, gated, make_ready=slow_once_ready, virtual=True, workers=1)
+    assert worker.warm_up(FRAMES)["given_up_after_s"] == 20 * 90
+    begun = time.perf_counter()
+    worker.submit(command(1), FRAMES)
+    deadline = worker.next_deadline()
+    assert deadline is not None
+    assert deadline - begun == pytest.approx(20 * 90, abs=10)
+    release.set()
+    box.take(1)
+    worker.close()
+
+
+def test_fields_that_wait_for_their_turn_are_not_given_up_with_the_one_that_hangs() -> None:
+    box = Box()
+    release = threading.Event()
+
+    def hangs(plan: AnalysisPlan, batch: Batch) -> list[Measurement | Exception]:
+        release.wait(30)
+        return [OK for _ in batch]
+
+    worker = analyst(box, hangs, hang_s=2.0, virtual=True, workers=1)
+    for visit in (1, 2):
+        worker.submit(command(visit), FRAMES)
+    deadline = worker.next_deadline()
+    assert deadline is not None
+    time.sleep(max(0.0, deadline - time.perf_counter()))
+    worker.give_up_overdue()
+    (failed,) = box.take(1)
+    assert (failed.visit, failed.reason) == (1, "no result within 2 s")
+    later = worker.next_deadline()
+    assert later is not None
+    assert later - deadline == pytest.approx(2.0, abs=0.5)
+    release.set()
+    assert isinstance(box.take(1)[0], Measured)
+    worker.close()
+
+
+def test_a_deadline_that_no_frame_can_meet_is_refused_before_the_run() -> None:
+    box = Box()
+    worker = analyst(box, fine, make_ready=slow_once_ready)
+    with pytest.raises(UsageError, match=r"takes 90 s here, longer than analysis\.deadline, 30 s"):
         worker.warm_up(FRAMES)
     worker.close()

@@ -85,8 +85,11 @@ def test_one_that_spoils_the_batch_fails_alone() -> None:
 
 def test_ready_means_warm_and_described() -> None:
     Pooling.warmed.clear()
-    assert make_ready(PLAN, {"DNA": np.zeros((16, 24), np.uint16)}) == {"model": "pooling"}
-    assert Pooling.warmed == [(16, 24)]
+    described = make_ready(PLAN, {"DNA": np.zeros((16, 24), np.uint16)})
+    assert described.pop("frame_s") > 0
+    assert PLAN.segment is not None
+    assert described == {"kind": PLAN.segment.kind, "model": "pooling"}
+    assert Pooling.warmed == [(16, 24)] * 2  # once to load, once to see how long a frame takes
 
 
 def test_the_confidence_of_a_segmenter_is_a_feature() -> None:

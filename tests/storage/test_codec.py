@@ -118,6 +118,7 @@ def test_numpy_values_become_plain_ones() -> None:
         "proposals": [],
         "stop": "",
         "error": "",
+        "shadow": None,
     }
 
 

@@ -144,3 +144,32 @@ def test_a_missing_dose_is_the_baseline(dose: Any) -> None:
     specimen = Synthetic({"phenotype": {"vesicles": {"along": "dose", "emax": 6, "baseline": 2}}}, plate([dose, 1e9]))
     assert specimen.well_effect("A1") == 2
     assert specimen.well_effect("A2") == pytest.approx(8)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "larger", "longer"),
+    [pytest.param("size", 1.3, 1.0, id="size"), pytest.param("elongation", 1.0, 1.5, id="elongation")],
+)
+def test_nuclei_follow_their_curves(quantity: str, larger: float, longer: float) -> None:
+    curve = {"along": "dose", "emax": larger * longer - 1, "ec50": 1e-4}
+    plan = plate([0, 1])
+    specimen = Synthetic({"phenotype": {quantity: curve}, "well_sd": 0.0}, plan)
+    untreated, treated = (
+        np.concatenate([specimen.truth(look(plan, well, field))["half_axes"] for field in "012"])
+        for well in ("A1", "A2")
+    )
+
+    def grown(of: Any) -> float:
+        return float(of(treated).mean() / of(untreated).mean())
+
+    assert grown(lambda axes: np.sqrt(axes.prod(axis=1))) == pytest.approx(larger, rel=0.04)
+    assert grown(lambda axes: axes[:, 0] / axes[:, 1]) == pytest.approx(longer, rel=0.04)
+
+
+@pytest.mark.parametrize("quantity", ["size", "stain", "elongation"])
+def test_what_nothing_moves_stays_exact(quantity: str) -> None:
+    still = Synthetic({"well_sd": 0.3}, PLAN)
+    assert {still.well_level(well.name, quantity) for well in PLAN.wells} == {1.0}
+    moved = Synthetic({"well_sd": 0.3, "phenotype": {quantity: {"along": "dose", "emax": 0.2}}}, PLAN)
+    levels = {moved.well_level(well.name, quantity) for well in PLAN.wells}
+    assert len(levels) == len(PLAN.wells)

@@ -3,7 +3,7 @@
 from phenoloop.core.deciding import Decider, NamedPolicy
 from phenoloop.core.machine import Machine
 from phenoloop.core.phases import TRANSITIONS, IllegalInput, Phase
-from phenoloop.core.replay import Difference, Folded, first_difference, fold
+from phenoloop.core.replay import Difference, Folded, Step, first_difference, fold, walk
 
 __all__ = [
     "TRANSITIONS",
@@ -14,6 +14,8 @@ __all__ = [
     "Machine",
     "NamedPolicy",
     "Phase",
+    "Step",
     "first_difference",
     "fold",
+    "walk",
 ]

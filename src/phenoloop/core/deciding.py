@@ -1,4 +1,8 @@
-"""Who decides: the policy while it behaves, the fallback from the first time it does not."""
+"""Who decides: the policy while it behaves, the fallback from the first time it does not.
+
+With ``autonomy: shadow`` the fallback decides from the start, and the policy is asked only to see what it would do. A
+policy may bring another one to be watched in this way: its attribute `shadow`, of type `NamedPolicy`.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +36,13 @@ class Decider:
     policy, fallback : NamedPolicy
         The declared two.
     plan : Plan
-        For the plate order of ties.
+        For the plate order of ties. With ``autonomy: shadow`` the fallback acts, and the policy is only asked.
     """
 
     def __init__(self, policy: NamedPolicy, fallback: NamedPolicy, plan: Plan) -> None:
-        self._line = [policy, fallback]
+        in_shadow = plan.autonomy.level == "shadow"
+        self._line = [fallback] if in_shadow else [policy, fallback]
+        self._shadow: NamedPolicy | None = policy if in_shadow else getattr(policy.policy, "shadow", None)
         self._order = {well.name: i for i, well in enumerate(plan.wells)}
         self._errors: list[str] = []
 
@@ -50,9 +56,17 @@ class Decider:
         """Who decides now; None when the fallback failed too."""
         return self._line[0] if self._line else None
 
+    @property
+    def shadow(self) -> NamedPolicy | None:
+        """Who is asked without acting; None where nobody is, or no more."""
+        return self._shadow
+
     def distrust(self, named: NamedPolicy, reason: str) -> None:
         """Take one of the two out of the line for good."""
-        self._line.remove(named)
+        if named is self._shadow:
+            self._shadow = None
+        else:
+            self._line.remove(named)
         self._errors.append(reason)
 
     def take_errors(self) -> str:
@@ -70,9 +84,21 @@ class Decider:
                 self.distrust(named, f"policy {named.kind!r} failed to decide: {type(error).__name__}: {error}")
         return ()
 
+    def ask_shadow(self, k: int, context: Context) -> Sequence[Proposal] | Stop:
+        """Return what the policy in the shadow would do; nothing when it fails."""
+        named = self._shadow
+        if named is None:
+            return ()
+        try:
+            answer = named.policy.ask(k, context)
+            return answer if isinstance(answer, Stop) else self._ordered(_checked(answer, k))
+        except Exception as error:  # as above
+            self.distrust(named, f"policy {named.kind!r} failed to decide: {type(error).__name__}: {error}")
+        return ()
+
     def tell(self, visit: Visit, result: VisitResult) -> None:
         """Tell both what became of a visit."""
-        for named in tuple(self._line):
+        for named in (*self._line, *((self._shadow,) if self._shadow is not None else ())):
             try:
                 named.policy.tell(visit, result)
             except Exception as error:  # as above

@@ -1,46 +1,64 @@
-"""What a proposal must respect whoever made it. A guard answers with None, or with the sentence of its denial."""
+"""What a proposal must respect, whoever made it: the list of the guards, and those that ask where it goes.
+
+Those that ask what it costs are in `budgets`. A guard answers with the fields that may stay, or with a denial: a
+sentence that is recorded and told to the policy.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
+from phenoloop.core.budgets import (
+    after_interval,
+    within_disk,
+    within_duration,
+    within_frames,
+    within_light,
+    within_light_of_objects,
+    within_objective_changes,
+    within_revisits,
+    within_share,
+)
+from phenoloop.core.granting import Clip, Denial, Granted
 from phenoloop.core.ledger import Ledger
-from phenoloop.model import Plan, ProfilePlan, Proposal, WellPlan
+from phenoloop.core.router import walk
+from phenoloop.model import Plan, Proposal, Target, WellPlan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Denial:
-    """Why a proposal may not be carried out, in a sentence."""
-
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Granted:
-    """A proposal with its names resolved and its fields clipped to what is allowed."""
-
-    well: WellPlan
-    profile: ProfilePlan
-    fields: tuple[str, ...]
-
-
-Clip = Callable[[Granted, Plan, Ledger, float], tuple[str, ...] | Denial]
-"""A guard over resolved fields: those that may stay, or a denial."""
+def not_vetoed(granted: Granted, plan: Plan, ledger: Ledger, at_s: float) -> tuple[str, ...] | Denial:
+    """Refuse a well that a person took out of the run, under the profile for which that was said."""
+    said = ledger.vetoed.get((granted.profile.name, granted.well.name))
+    return granted.fields if said is None else Denial(sentence=f"{granted.well.name} was {said}")
 
 
 def inside_stage_box(granted: Granted, plan: Plan, ledger: Ledger, at_s: float) -> tuple[str, ...] | Denial:
     """Keep the fields whose position the stage may be sent to, every plane of a z-stack included."""
-    places = {place.name: place for place in granted.well.fields}
     offsets = granted.profile.z_offsets_um or (0.0,)
 
     def reachable(name: str) -> bool:
-        place = places[name]
+        place = granted.profile.placed(granted.place(name))
         heights = [None] if place.z_um is None else [place.z_um + offset for offset in offsets]
         return all(plan.stage.holds(place.x_um, place.y_um, height) for height in heights)
 
     kept = tuple(name for name in granted.fields if reachable(name))
     return kept or Denial(sentence=f"no field asked for in {granted.well.name} lies inside the stage limits")
+
+
+def inside_well(granted: Granted, plan: Plan, ledger: Ledger, at_s: float) -> tuple[str, ...] | Denial:
+    """Keep the objects that lie in the well they are said to be in; fields of the plan always do."""
+    well, shape = granted.well, plan.well_shape
+
+    def inside(target: Target) -> bool:
+        def away(other: WellPlan) -> float:
+            return (target.x_um - other.x_um) ** 2 + (target.y_um - other.y_um) ** 2
+
+        if any(away(other) < away(well) for other in plan.wells):
+            return False
+        return shape is None or shape.holds(target.x_um - well.x_um, target.y_um - well.y_um)
+
+    outside = {target.name for target in granted.targets if not inside(target)}
+    kept = tuple(name for name in granted.fields if name not in outside)
+    return kept or Denial(sentence=f"no object asked for lies inside {well.name}")
 
 
 def recorded_once(granted: Granted, plan: Plan, ledger: Ledger, at_s: float) -> tuple[str, ...] | Denial:
@@ -52,83 +70,22 @@ def recorded_once(granted: Granted, plan: Plan, ledger: Ledger, at_s: float) -> 
     return kept or Denial(sentence=f"recorded once: every field asked for in {well} was imaged before")
 
 
-def within_frames(granted: Granted, plan: Plan, ledger: Ledger, at_s: float) -> tuple[str, ...] | Denial:
-    """Keep as many fields as the frame budget still pays for."""
-    limit = plan.limits.frames
-    if limit is None:
-        return granted.fields
-    affordable = max(0, limit - ledger.frames) // granted.profile.frames_per_field
-    kept = granted.fields[:affordable]
-    return kept or Denial(sentence=f"the budget of {limit} frames is used up ({ledger.frames} planned)")
-
-
-def within_disk(granted: Granted, plan: Plan, ledger: Ledger, at_s: float) -> tuple[str, ...] | Denial:
-    """Keep as many fields as the disk budget still pays for."""
-    limit = plan.limits.disk_bytes
-    if limit is None:
-        return granted.fields
-    affordable = max(0, limit - ledger.disk_bytes) // (granted.profile.frames_per_field * plan.frame_bytes)
-    kept = granted.fields[:affordable]
-    return kept or Denial(sentence=f"the disk budget of {limit / 1e9:g} GB is used up")
-
-
-def within_light(granted: Granted, plan: Plan, ledger: Ledger, at_s: float) -> tuple[str, ...] | Denial:
-    """Keep the fields that this visit would not over-expose."""
-    limit = plan.limits.light_per_field_s
-    if limit is None:
-        return granted.fields
-    well = granted.well.name
-    more = granted.profile.light_s(well)
-    kept = tuple(name for name in granted.fields if ledger.light_s.get((well, name), 0.0) + more <= limit * (1 + 1e-9))
-    return kept or Denial(sentence=f"every field asked for in {well} would get more than {limit:g} s of light")
-
-
-def budget_spent(plan: Plan, ledger: Ledger, at_s: float) -> str:
-    """Return the sentence with which a run ends for want of budget, or an empty string while it may go on.
-
-    Parameters
-    ----------
-    plan : Plan
-        Limits.
-    ledger : Ledger
-        What is spent.
-    at_s : float
-        Run clock.
-    """
-    limits, smallest = plan.limits, min(profile.frames_per_field for profile in plan.profiles.values())
-    if limits.duration_s is not None and at_s >= limits.duration_s:
-        return f"the duration of {limits.duration_s:g} s is used up"
-    if limits.frames is not None and ledger.frames + smallest > limits.frames:
-        return f"the budget of {limits.frames} frames is used up ({ledger.frames} planned)"
-    if limits.disk_bytes is not None and ledger.disk_bytes + smallest * plan.frame_bytes > limits.disk_bytes:
-        return f"the disk budget of {limits.disk_bytes / 1e9:g} GB is used up"
-    return ""
-
-
 GUARDS: tuple[Clip, ...] = (
+    not_vetoed,
     inside_stage_box,
+    inside_well,
     recorded_once,
+    within_revisits,
+    after_interval,
     within_light,
+    within_light_of_objects,
+    within_share,
     within_frames,
     within_disk,
+    within_duration,
+    within_objective_changes,
 )
 """In the order in which they are asked."""
-
-
-def planned_bytes(plan: Plan) -> int:
-    """Return the uncompressed bytes of images that a run can come to: every field once, or as many as the limits allow.
-
-    Parameters
-    ----------
-    plan : Plan
-        Wells, profiles, limits.
-    """
-    fields = sum(len(well.fields) for well in plan.wells)
-    frames = max(fields * profile.frames_per_field for profile in plan.profiles.values())
-    if plan.limits.frames is not None:
-        frames = min(frames, plan.limits.frames)
-    whole = frames * plan.frame_bytes
-    return whole if plan.limits.disk_bytes is None else min(whole, plan.limits.disk_bytes)
 
 
 def grant(proposal: Proposal, plan: Plan, ledger: Ledger, at_s: float) -> Granted | Denial:
@@ -143,7 +100,7 @@ def grant(proposal: Proposal, plan: Plan, ledger: Ledger, at_s: float) -> Grante
     ledger : Ledger
         What is spent.
     at_s : float
-        Run clock.
+        Run clock; a proposal that is not due yet is judged at the time at which it is.
 
     Returns
     -------
@@ -156,7 +113,12 @@ def grant(proposal: Proposal, plan: Plan, ledger: Ledger, at_s: float) -> Grante
     profile = plan.profiles.get(proposal.profile)
     if profile is None:
         return Denial(sentence=f"profile {proposal.profile!r} is not defined")
-    if isinstance(proposal.fields, int):
+    if proposal.targets:
+        taken = {place.name for place in well.fields}
+        if clash := [target.name for target in proposal.targets if target.name in taken]:
+            return Denial(sentence=f"{well.name} has a field {clash[0]!r}: an object needs another name")
+        names = tuple(dict.fromkeys(target.name for target in proposal.targets))
+    elif isinstance(proposal.fields, int):
         names = ledger.next_fields(well, profile.name, proposal.fields)
         if not names:
             return Denial(sentence=f"all {len(well.fields)} fields of {well.name} were imaged")
@@ -165,12 +127,18 @@ def grant(proposal: Proposal, plan: Plan, ledger: Ledger, at_s: float) -> Grante
         if unknown := [name for name in proposal.fields if name not in known]:
             return Denial(sentence=f"{well.name} has no field {unknown[0]!r}")
         names = tuple(dict.fromkeys(proposal.fields))
-    granted = Granted(well=well, profile=profile, fields=names)
+    granted = Granted(well=well, profile=profile, fields=names, targets=proposal.targets)
+    begins_s = at_s if proposal.not_before_s is None else max(at_s, proposal.not_before_s)
     for guard in GUARDS:
-        kept = guard(granted, plan, ledger, at_s)
+        kept = guard(granted, plan, ledger, begins_s)
         if isinstance(kept, Denial):
             return kept
-        granted = Granted(well=well, profile=profile, fields=kept)
+        granted = replace(granted, fields=kept)
+    if granted.targets:
+        places = [granted.place(name) for name in granted.fields]
+        names = tuple(places[i].name for i in walk([(place.x_um, place.y_um) for place in places], plan.cost))
+        by_name = {target.name: target for target in reversed(granted.targets)}
+        return replace(granted, fields=names, targets=tuple(by_name[name] for name in names))
     # A stage walks the well in its own order, whatever the order of choice was.
     order = {place.name: i for i, place in enumerate(well.fields)}
     return Granted(well=well, profile=profile, fields=tuple(sorted(granted.fields, key=order.__getitem__)))

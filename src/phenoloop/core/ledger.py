@@ -1,10 +1,13 @@
-"""What was spent and where we have been: frames, light, disk, and how often each field was given under each profile."""
+"""What was spent and where we have been: frames, light, disk, objective changes, and every visit of every field."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
 
-from phenoloop.model import FieldVisit, Plan, ProfilePlan, Visit, VisitEnded, WellPlan
+from phenoloop.core.light import Frame, LightMap
+from phenoloop.core.turret import Turret
+from phenoloop.model import FieldPlace, FieldVisit, Plan, ProfilePlan, Target, Visit, VisitEnded, WellPlan
 
 
 class Ledger:
@@ -22,15 +25,63 @@ class Ledger:
         """Frames taken, and those reserved for visits that were not told yet."""
         self.disk_bytes = 0
         """Their uncompressed bytes."""
+        self.frames_in: dict[str, int] = {}
+        """Those frames by well."""
         self.light_s: dict[tuple[str, str], float] = {}
-        """Seconds of exposure by (well, field): given, or reserved for a visit that has not ended."""
+        """Light by (well, field): given, or reserved for a visit that has not been told."""
+        self.light_by_place = LightMap(max(_sides(plan), default=1.0))
+        """The same light by place, where the size of a frame is known."""
+        self.turret = Turret(_first_profile(plan).objective_config)
+        self.vetoed: dict[tuple[str, str], str] = {}
+        """By (profile, well), with what words a person took it out of the run."""
+        self._visits = 0
+        self._sent: dict[str, tuple[int, float]] = {}  # by well: number and run clock of its last visit under main
+        self._visits_of: dict[tuple[str, str], int] = {}
+        self._under_way: dict[tuple[str, str], int] = {}
+        self._visited_until: dict[tuple[str, str], float] = {}
         self._given: dict[tuple[str, str, str], int] = {}
         self._images: dict[tuple[str, str, str], int] = {}
         self._images_in_well: dict[tuple[str, str], int] = {}
         self._used: dict[str, dict[tuple[str, str], None]] = {}
 
+    def copy(self) -> Ledger:
+        """Return a ledger that can be spent from without touching this one."""
+        other = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, dict):
+                setattr(
+                    other,
+                    name,
+                    {key: dict(inner) if isinstance(inner, dict) else inner for key, inner in value.items()},
+                )
+        other.light_by_place, other.turret = self.light_by_place.copy(), self.turret.copy()
+        return other
+
+    def use(self, plan: Plan) -> None:
+        """Go on with a plan whose exposures were metered."""
+        self._plan = plan
+
+    # -- where we have been -----------------------------------------------------------------------------------------
+
+    def visits_of(self, well: str, field: str) -> int:
+        """Return how many visits gave a field light, or are to give it light, under any profile."""
+        return self._visits_of.get((well, field), 0)
+
+    def visited_until_s(self, well: str, field: str) -> float:
+        """Return when the last visit of a field ended: inf while one is under way, -inf before the first."""
+        if self._under_way.get((well, field), 0):
+            return float("inf")
+        return self._visited_until.get((well, field), float("-inf"))
+
+    def since(self, well: str, at_s: float) -> tuple[int, float]:
+        """Return the visits and the seconds since a well was last sent for under ``main``, or since the run began."""
+        number, sent_s = self._sent.get(well, (0, 0.0))
+        return self._visits - number, at_s - sent_s
+
     def left_in(self, well: WellPlan, profile: str = "main") -> int:
         """Return how many fields of a well may still be asked for as "the next" under a profile."""
+        if (profile, well.name) in self.vetoed:
+            return 0
         return sum(not self.was_used(profile, well.name, place.name) for place in well.fields)
 
     def fields_left(self) -> Mapping[str, int]:
@@ -41,6 +92,10 @@ class Ledger:
         """Return whether a field was given before and not released since."""
         return (well, field) in self._used.get(profile, {})
 
+    def times_given(self, profile: str, well: str, field: str) -> int:
+        """Return how many visits a field was given under a profile, failed ones too: the `t` of its next one."""
+        return self._given.get((profile, well, field), 0)
+
     def next_fields(self, well: WellPlan, profile: str, count: int) -> tuple[str, ...]:
         """Return the names of up to `count` fields that were not used, in the well's order of choice."""
         names = (well.fields[i].name for i in well.choice)
@@ -48,10 +103,19 @@ class Ledger:
         return tuple(unused[:count])
 
     def dispatch(
-        self, number: int, decision: int, well: WellPlan, profile: ProfilePlan, names: tuple[str, ...]
+        self,
+        number: int,
+        decision: int,
+        well: WellPlan,
+        profile: ProfilePlan,
+        names: tuple[str, ...],
+        not_before_s: float | None = None,
+        targets: Sequence[Target] = (),
     ) -> Visit:
         """Reserve a visit's frames, light and array slots, and give it its addresses."""
+        own = {target.name: target for target in targets}
         places = []
+        frames = 0
         for name in names:
             key = (profile.name, well.name, name)
             if key not in self._images:
@@ -61,11 +125,16 @@ class Ledger:
             t = self._given.get(key, 0)
             self._given[key] = t + 1
             self._used.setdefault(profile.name, {})[well.name, name] = None
-            places.append(FieldVisit(field=name, t=t, image=self._images[key]))
-            self._add_light(well.name, name, profile.light_s(well.name))
-        frames = len(names) * profile.frames_per_field
-        self.frames += frames
-        self.disk_bytes += frames * self._plan.frame_bytes
+            at = own.get(name)
+            x_um, y_um, z_um = (None, None, None) if at is None else (at.x_um, at.y_um, at.z_um)
+            places.append(FieldVisit(field=name, t=t, image=self._images[key], x_um=x_um, y_um=y_um, z_um=z_um))
+            self._add_light(well.name, places[-1], profile, profile.light_s(well.name, t))
+            frames += len(profile.channels_at(t)) * profile.planes
+            self._visits_of[well.name, name] = self.visits_of(well.name, name) + 1
+            self._under_way[well.name, name] = self._under_way.get((well.name, name), 0) + 1
+        self.turret.promise(profile.objective_config)
+        every = tuple(channel.acquire_every for channel in profile.channels)
+        self._add_frames(well.name, frames)
         return Visit(
             number=number,
             decision=decision,
@@ -74,17 +143,32 @@ class Ledger:
             fields=tuple(places),
             channels=tuple(channel.name for channel in profile.channels),
             planes=profile.planes,
+            not_before_s=not_before_s,
+            every=every if any(n > 1 for n in every) else (),
         )
+
+    def sent(self, visits: Sequence[Visit], at_s: float) -> None:
+        """Note the visits of a batch in the order in which they will be made."""
+        for visit in visits:
+            self._visits += 1
+            if visit.profile == "main":
+                self._sent[visit.well] = (self._visits, at_s)
+            self.turret.sent(visit.number, self._plan.profiles[visit.profile].objective_config)
 
     def settle(self, visit: Visit, ended: VisitEnded) -> None:
         """Replace what was reserved for a visit by what it took: a frame that was never exposed costs nothing."""
         profile = self._plan.profiles[visit.profile]
         for place in visit.fields:
-            reserved = profile.light_s(visit.well)
-            self._add_light(visit.well, place.field, ended.light_s.get(place.field, 0.0) - reserved)
-        never = sum(not frame.exposed for frame in ended.missing)
-        self.frames -= never
-        self.disk_bytes -= never * self._plan.frame_bytes
+            reserved = profile.light_s(visit.well, place.t)
+            given = ended.light_s.get(place.field, 0.0)
+            self._add_light(visit.well, place, profile, given - reserved)
+            key = (visit.well, place.field)
+            self._under_way[key] -= 1
+            self._visited_until[key] = max(ended.at_s, self._visited_until.get(key, float("-inf")))
+            if not given:
+                self._visits_of[key] -= 1
+        self.turret.settle(visit.number, ended.at_s)
+        self._add_frames(visit.well, -sum(not frame.exposed for frame in ended.missing))
 
     def release(self, visit: Visit, ended: VisitEnded) -> None:
         """Let the fields of a visit that saw no light be asked for again, when a run that was cut short goes on."""
@@ -93,6 +177,29 @@ class Ledger:
             if not ended.light_s.get(name):
                 self._used[visit.profile].pop((visit.well, name), None)
 
-    def _add_light(self, well: str, field: str, seconds: float) -> None:
-        key = (well, field)
+    def expose(self, well: str, field: str, profile: ProfilePlan, seconds: float) -> None:
+        """Count light that no visit gave: that of metering."""
+        self._add_light(well, FieldVisit(field=field, t=0, image=0), profile, seconds)
+
+    def frame_of(self, profile: ProfilePlan, place: FieldPlace) -> Frame:
+        """Return what a frame at a place shows; a point where the size of a frame is not known."""
+        return Frame(place.x_um, place.y_um, *(profile.frame_um or (0.0, 0.0)))
+
+    def _add_light(self, well: str, visited: FieldVisit, profile: ProfilePlan, seconds: float) -> None:
+        key = (well, visited.field)
         self.light_s[key] = self.light_s.get(key, 0.0) + seconds
+        if self._plan.limits.light_per_object_s is not None:
+            self.light_by_place.add(self.frame_of(profile, self._plan.place(well, visited)), seconds)
+
+    def _add_frames(self, well: str, frames: int) -> None:
+        self.frames += frames
+        self.frames_in[well] = self.frames_in.get(well, 0) + frames
+        self.disk_bytes += frames * self._plan.frame_bytes
+
+
+def _first_profile(plan: Plan) -> ProfilePlan:
+    return plan.profiles.get("main") or next(iter(plan.profiles.values()))
+
+
+def _sides(plan: Plan) -> list[float]:
+    return [max(profile.frame_um) for profile in plan.profiles.values() if profile.frame_um is not None]

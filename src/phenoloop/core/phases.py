@@ -9,9 +9,12 @@ import enum
 from typing import Final
 
 from phenoloop.model import (
+    Answered,
+    ExposuresSet,
     Input,
     Measured,
     MeasurementFailed,
+    MeteringFailed,
     MicroscopeFailed,
     Paused,
     PolicyTooSlow,
@@ -29,6 +32,8 @@ class Phase(enum.Enum):
 
     READY = "ready"
     """Nothing was asked of the microscope."""
+    METERING = "metering"
+    """Exposures are found; nothing is chosen yet."""
     RUNNING = "running"
     """Visits are chosen, taken, measured."""
     PAUSED = "paused"
@@ -50,10 +55,16 @@ class IllegalInput(Exception):
 TRANSITIONS: Final[dict[tuple[Phase, type[Input]], str]] = {
     (Phase.READY, RunStarted): "_start",
     (Phase.READY, StopRequested): "_stop",
+    (Phase.METERING, ExposuresSet): "_metered",
+    (Phase.METERING, MeteringFailed): "_metered",
+    (Phase.METERING, Paused): "_pause",
+    (Phase.METERING, StopRequested): "_stop",
+    (Phase.METERING, MicroscopeFailed): "_microscope_failed",
     (Phase.RUNNING, VisitEnded): "_visit_ended",
     (Phase.RUNNING, Measured): "_result",
     (Phase.RUNNING, MeasurementFailed): "_result",
     (Phase.RUNNING, PolicyTooSlow): "_too_slow",
+    (Phase.RUNNING, Answered): "_answered",
     (Phase.RUNNING, Paused): "_pause",
     (Phase.RUNNING, StopRequested): "_stop",
     (Phase.RUNNING, MicroscopeFailed): "_microscope_failed",
@@ -61,6 +72,9 @@ TRANSITIONS: Final[dict[tuple[Phase, type[Input]], str]] = {
     (Phase.PAUSED, Measured): "_result",
     (Phase.PAUSED, MeasurementFailed): "_result",
     (Phase.PAUSED, PolicyTooSlow): "_too_slow",
+    (Phase.PAUSED, Answered): "_answered",
+    (Phase.PAUSED, ExposuresSet): "_metered",
+    (Phase.PAUSED, MeteringFailed): "_metered",
     (Phase.PAUSED, Resumed): "_resume",
     (Phase.PAUSED, StopRequested): "_stop",
     (Phase.PAUSED, MicroscopeFailed): "_microscope_failed",
@@ -75,6 +89,9 @@ TRANSITIONS: Final[dict[tuple[Phase, type[Input]], str]] = {
     (Phase.STOPPING, Measured): "_result",
     (Phase.STOPPING, MeasurementFailed): "_result",
     (Phase.STOPPING, PolicyTooSlow): "_note",
+    (Phase.STOPPING, Answered): "_answered",
+    (Phase.STOPPING, ExposuresSet): "_metered",
+    (Phase.STOPPING, MeteringFailed): "_metered",
     (Phase.STOPPING, StopRequested): "_note",
     (Phase.STOPPING, MicroscopeFailed): "_microscope_failed",
     (Phase.CLOSING, Measured): "_result",
@@ -85,6 +102,7 @@ TRANSITIONS: Final[dict[tuple[Phase, type[Input]], str]] = {
     (Phase.CLOSING, RunEnded): "_end",
     (Phase.ENDED, RunResumed): "_take_up",
     (Phase.READY, RunResumed): "_take_up",
+    (Phase.METERING, RunResumed): "_take_up",
     (Phase.RUNNING, RunResumed): "_take_up",
     (Phase.PAUSED, RunResumed): "_take_up",
     (Phase.DRAINING, RunResumed): "_take_up",

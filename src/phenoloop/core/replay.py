@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from phenoloop.core.deciding import Decider
 from phenoloop.core.machine import Machine
 from phenoloop.errors import JournalError
-from phenoloop.model import Decided, Input, Message, Plan
+from phenoloop.model import Confirm, Decided, Input, Message, Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,28 @@ class Folded:
     """
 
     machine: Machine
+    owed: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One input of a journal that was told again.
+
+    Attributes
+    ----------
+    machine : Machine
+        As it stands after it.
+    happened : Input
+        The input.
+    written : tuple of Message
+        What follows it in the journal.
+    owed : tuple of Message
+        What should follow and is not in the journal; only after the last input.
+    """
+
+    machine: Machine
+    happened: Input
+    written: tuple[Message, ...]
     owed: tuple[Message, ...]
 
 
@@ -67,12 +89,36 @@ def fold(messages: Sequence[Message], plan: Plan, decider: Decider) -> Folded:
         If a line does not follow from the inputs before it.
     """
     machine = Machine(plan, decider)
+    owed: tuple[Message, ...] = ()
+    for step in walk(messages, plan, decider):
+        machine, owed = step.machine, step.owed
+    return Folded(machine=machine, owed=owed)
+
+
+def walk(messages: Sequence[Message], plan: Plan, decider: Decider) -> Iterator[Step]:
+    """Tell everything again as `fold` does, and stop after each input.
+
+    Parameters
+    ----------
+    messages, plan, decider
+        As for `fold`.
+
+    Yields
+    ------
+    Step
+        The machine is the same one each time.
+
+    Raises
+    ------
+    JournalError
+        If a line does not follow from the inputs before it.
+    """
+    machine = Machine(plan, decider)
     at = [i for i, message in enumerate(messages) if isinstance(message, Input)]
-    owed: list[Message] = []
     for i, end in pairwise([*at, len(messages)]):
         happened, written = messages[i], messages[i + 1 : end]
         assert isinstance(happened, Input)
-        records = [message for message in written if isinstance(message, Decided)]
+        records = [message for message in written if isinstance(message, Decided | Confirm)]
         owed = machine.repeat(happened, records, last=end == len(messages))
         for message in written:
             if not owed or owed[0] != message:
@@ -81,7 +127,7 @@ def fold(messages: Sequence[Message], plan: Plan, decider: Decider) -> Folded:
                     "version or for another plan. Use the version named in resolved.json."
                 )
             owed.pop(0)
-    return Folded(machine=machine, owed=tuple(owed))
+        yield Step(machine=machine, happened=happened, written=tuple(written), owed=tuple(owed))
 
 
 def first_difference(
@@ -124,8 +170,12 @@ def first_difference(
 
 
 def _choice(message: Message) -> Message:
-    if not isinstance(message, Decided):
-        return message
+    if isinstance(message, Confirm):
+        return replace(message, proposed=_bare(message.proposed))
+    return _bare(message) if isinstance(message, Decided) else message
+
+
+def _bare(message: Decided) -> Decided:
     bare = tuple(
         replace(p, score=0.0, why=replace(p.why, text="", numbers={}, instead=None)) for p in message.proposals
     )
@@ -137,6 +187,8 @@ def _unwritten(message: Message, line: int) -> Difference:
 
 
 def _decision(message: Message) -> int | None:
+    if isinstance(message, Confirm):
+        message = message.proposed
     if isinstance(message, Decided):
         return message.decision
     visit = getattr(message, "visit", None)
@@ -152,6 +204,8 @@ def _describe(then: Message, now: Message) -> str:
     """Say in one sentence what differs, the most telling thing first."""
     if type(then) is not type(now):
         return f"the journal has {_name(then)}, the replay {_name(now)}"
+    if isinstance(then, Confirm) and isinstance(now, Confirm):
+        then, now = then.proposed, now.proposed
     if isinstance(then, Decided) and isinstance(now, Decided):
         went = [(p.well, p.fields) for p in then.proposals if p.visit > 0]
         goes = [(p.well, p.fields) for p in now.proposals if p.visit > 0]

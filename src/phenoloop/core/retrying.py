@@ -30,14 +30,18 @@ class Retries:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self._fields = {well.name: {place.name for place in well.fields} for well in plan.wells}
         self._waiting: deque[_Rejected] = deque()
         self._caused: dict[tuple[str, str], int] = {}
         self._origin: dict[tuple[str, str, str], tuple[str, str]] = {}
 
     def note(self, result: VisitResult) -> None:
         """Take in what was told of a visit."""
+        if self._plan.profiles[result.profile].every_s is not None:
+            return  # a time-lapse looks again by itself
         for field in result.fields:
-            if field.status != "qc_fail":
+            # An object that is looked at by itself has no neighbour that could stand in for it.
+            if field.status != "qc_fail" or field.field not in self._fields[result.well]:
                 continue
             # A replacement that is rejected too counts against the field that began it.
             origin = self._origin.get((result.well, result.profile, field.field), (result.well, field.field))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from phenoloop.core.locating import locate
 from phenoloop.model import (
+    Candidate,
     FieldReadout,
     FieldResult,
+    Judged,
     Measure,
     Measured,
     MeasurementFailed,
+    ProfilePlan,
     Visit,
     VisitEnded,
     VisitResult,
@@ -21,15 +27,20 @@ class VisitState:
     ----------
     visit : Visit
         With its number.
+    profile : ProfilePlan
+        Its way of imaging, to say where objects of its frames lie.
     """
 
-    def __init__(self, visit: Visit) -> None:
+    def __init__(self, visit: Visit, profile: ProfilePlan) -> None:
         self.visit = visit
+        self._profile = profile
         self.ended: VisitEnded | None = None
         # A dict, not a set: its order is part of what is repeatable.
         self._measuring: dict[str, None] = {}
         self._results: dict[str, FieldResult] = {}
+        self._measured: dict[str, Measured] = {}
         self._late: set[str] = set()
+        self._first_light: dict[str, float] = {}
 
     @property
     def complete(self) -> bool:
@@ -39,6 +50,8 @@ class VisitState:
     def end(self, ended: VisitEnded) -> None:
         """Take in the end of the visit: fields that lack a frame have their final status, ``missing``."""
         self.ended = ended
+        for stored in ended.frames:
+            self._first_light.setdefault(stored.address.field, stored.at_s)
         for frame in ended.missing:
             name = frame.address.field
             reason = f"{frame.address.channel}: {frame.reason}"
@@ -64,8 +77,14 @@ class VisitState:
             return name in self._late and isinstance(happened, Measured)
         del self._measuring[name]
         if isinstance(happened, Measured):
+            self._measured[name] = happened
             self._results[name] = FieldResult(
-                field=name, status=happened.status, readouts=happened.readouts, reason=happened.reason
+                field=name,
+                status=happened.status,
+                readouts=happened.readouts,
+                reason=happened.reason,
+                profile=happened.profile,
+                candidates=self._located(happened),
             )
         elif happened.kind == "late":
             self._late.add(name)
@@ -75,13 +94,40 @@ class VisitState:
         # "stopped": no result; the field is complete on disk and is measured when the run is taken up again.
         return True
 
+    def _located(self, happened: Measured) -> tuple[Candidate, ...]:
+        assert self.ended is not None
+        frames = [frame for frame in self.ended.frames if frame.address.field == happened.field]
+        return tuple(locate(candidate, frames, self._profile) for candidate in happened.candidates)
+
+    def good(self) -> list[Measured]:
+        """Return what was measured of the fields with status ``ok``, in visit order."""
+        names = [place.field for place in self.visit.fields]
+        return [self._measured[name] for name in names if name in self._results and self._results[name].status == "ok"]
+
+    def reject(self, verdict: Judged) -> None:
+        """Let a field that was ``ok`` count no more."""
+        result = self._results[verdict.field]
+        self._results[verdict.field] = replace(result, status="qc_fail", reason=verdict.reason)
+
     def accepted(self) -> list[FieldReadout]:
         """Return the fields with status ``ok``, in visit order."""
-        results = (self._results.get(place.field) for place in self.visit.fields)
         return [
-            FieldReadout(well=self.visit.well, field=result.field, visit=self.visit.number, readouts=result.readouts)
-            for result in results
-            if result is not None and result.status == "ok"
+            FieldReadout(
+                well=self.visit.well,
+                field=result.field,
+                visit=self.visit.number,
+                readouts=result.readouts,
+                profile=result.profile,
+                imaging=self.visit.profile,
+                at_s=self._first_light.get(result.field),
+                candidates=result.candidates,
+                target=place.target,
+                image=place.image,
+                t=place.t,
+                role=self.visit.role,
+            )
+            for place in self.visit.fields
+            if (result := self._results.get(place.field)) is not None and result.status == "ok"
         ]
 
     def result(self, at_s: float) -> VisitResult:
@@ -90,6 +136,9 @@ class VisitState:
             visit=self.visit.number,
             well=self.visit.well,
             profile=self.visit.profile,
-            fields=tuple(self._results[place.field] for place in self.visit.fields),
+            fields=tuple(
+                replace(self._results[place.field], at_s=self._first_light.get(place.field))
+                for place in self.visit.fields
+            ),
             at_s=at_s,
         )

@@ -62,5 +62,5 @@ def make_safe(core: CMMCorePlus, microscope: MicroscopePlan, focus: Focus | None
     for complaint, act in acts:
         try:
             act()
-        except Exception as error:
+        except Exception as error:  # the adapter of a dying device raises whatever it likes; the next act is still due
             log.warning("%s: %s", complaint, say(error))

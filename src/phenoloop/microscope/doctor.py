@@ -149,7 +149,7 @@ def _snap(core: CMMCorePlus, microscope: MicroscopePlan, hung: threading.Event) 
             core.snapImage()
             picture = core.getImage()
             outcome.append(f"{picture.shape[1]} x {picture.shape[0]} pixels, {core.getImageBitDepth()} bit")
-        except Exception as error:
+        except Exception as error:  # whatever the adapter raises is for the thread that waits, which raises it again
             outcome.append(error)
 
     thread = threading.Thread(target=snap, name="phenoloop-doctor", daemon=True)

@@ -8,6 +8,7 @@ must. Frames go to the sink by a plain call; the signals that viewers listen to 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from phenoloop.microscope.events import (
 )
 from phenoloop.microscope.focus import Focus
 from phenoloop.microscope.gate import Gate
+from phenoloop.microscope.metering import METER, MeterTally, Spot
 from phenoloop.microscope.optics import Optics
 from phenoloop.microscope.private import SequencedEvent
 from phenoloop.microscope.steps import Report, Steps, say
@@ -41,6 +43,9 @@ from phenoloop.microscope.virtual.camera import Look, VirtualCamera
 from phenoloop.microscope.watchdog import Watchdog
 from phenoloop.model import Fault, FrameAddress, Plan, StoredFrame
 from phenoloop.numerics.autofocus import tenengrad
+from phenoloop.numerics.metering import NothingToMeter, meter
+
+log = logging.getLogger(__name__)
 
 Payload = tuple[NDArray[Any], MDAEvent, dict[str, Any]]
 SALTS_PER_VISIT = 10_000
@@ -119,6 +124,10 @@ class StrictEngine(MDAEngine):
         self._steps.forget()
         self._optics.forget()
 
+    def use(self, plan: Plan) -> None:
+        """Go on with a plan whose exposures were metered."""
+        self._plan = plan
+
     def reporter(self, field: str = "", channel: str = "") -> Report:
         """Return what takes the faults of the present visit."""
         tally = self.tally
@@ -150,6 +159,8 @@ class StrictEngine(MDAEngine):
         try:
             if SWEEP in event.metadata:
                 self._sweep(event)
+            elif METER in event.metadata:
+                self._meter(event)
             elif isinstance(event, SequencedEvent):
                 yield from self._burst(event)
             else:
@@ -192,6 +203,12 @@ class StrictEngine(MDAEngine):
 
     def _give_up(self, event: MDAEvent, reason: str) -> None:
         reason = self._gate.reason or reason
+        if METER in event.metadata:
+            spot: Spot = event.metadata[METER]
+            assert isinstance(self.tally, MeterTally)
+            self.tally.refuse(spot, f"was not reached: {reason}")
+            self._given_up.pop(spot.place.name, None)  # the same field of the next well is another place
+            return
         if SWEEP in event.metadata and not self._gate.halted():
             self._lose_focus(event.metadata[SWEEP], reason)
         for address in addresses_of(event):
@@ -221,7 +238,7 @@ class StrictEngine(MDAEngine):
                     self._camera.expect(look)
                 limit_s = exposure_ms / 1000 + self._timeout_s
                 with self._watchdog.watching("snapImage", limit_s):
-                    self.tally.light(field, exposure_ms, look.address)
+                    self._shine(field, channel, exposure_ms, look.address)
                     self._clock.spend(exposure_ms / 1000)
                     self.mmcore.snapImage()
                     call = "getImage"
@@ -238,13 +255,19 @@ class StrictEngine(MDAEngine):
                 break
         raise FrameError(f"{call} failed {attempt} times, at last: {problem}")
 
+    def _shine(self, field: str, channel: str, exposure_ms: float, address: FrameAddress | None) -> None:
+        """Note that light is about to fall, as much as the power of its channel makes it."""
+        channels = self._plan.profiles[self.tally.command.visit.profile].channels
+        strength = next((one.strength for one in channels if one.name == channel), 1.0)
+        self.tally.light(field, exposure_ms * strength, address)
+
     def _darken(self, report: Report) -> None:
         """Close the shutter that a camera left open when it refused in the middle of a snap."""
         core = self.mmcore
         try:
             if core.getAutoShutter() and core.getShutterDevice() and core.getShutterOpen():
                 core.setShutterOpen(False)
-        except Exception as error:
+        except Exception as error:  # adapters raise what they like; the picture's own failure is what counts
             report("setShutterOpen", say(error), 1)
 
     def _hand_over(self, event: MDAEvent, pixels: NDArray[Any], attempts: int, state: State) -> Payload:
@@ -311,7 +334,8 @@ class StrictEngine(MDAEngine):
                 with self._watchdog.watching("startSequenceAcquisition", limit_s):
                     burst.load(self.mmcore, event)
                     for look, single, exposure_ms in zip(looks, singles, exposures, strict=True):
-                        self.tally.light(address_of(single).field, exposure_ms, look.address)
+                        address = address_of(single)
+                        self._shine(address.field, address.channel, exposure_ms, look.address)
                         step_s = self._cost.z_s if event.z_sequence else 0.0
                         self._clock.spend(step_s + exposure_ms / 1000 + self._cost.readout_s)
                     pictures = burst.collect(self.mmcore, len(singles), silence_s, self._gate.halted)
@@ -338,7 +362,33 @@ class StrictEngine(MDAEngine):
             pixels, _attempts = self._snap(event, dataclasses.replace(look, salt=salt))
             return tenengrad(pixels)
 
-        self._focus.sweep(sweep.plan, sweep.place, sharpness, self.reporter(sweep.place.name, sweep.channel.name))
+        report = self.reporter(sweep.place.name, sweep.channel.name)
+        offset_um = self._plan.profiles[self.tally.command.visit.profile].offset_um[2]
+        found_um = self._focus.sweep(sweep.plan, sweep.place, sharpness, report, offset_um=offset_um)
+        visit = self.tally.command.visit
+        log.info("visit %d, %s, field %s: in focus at %.2f um", visit.number, visit.well, sweep.place.name, found_um)
+
+    def _meter(self, event: MDAEvent) -> None:
+        """Find the exposure of a channel at one place; what is dark or saturated there is noted, not raised."""
+        spot: Spot = event.metadata[METER]
+        tally = self.tally
+        assert isinstance(tally, MeterTally)
+        assert spot.channel.auto is not None
+        look = self._look(event, None)
+
+        def picture(exposure_ms: float) -> NDArray[Any]:
+            self._looks += 1
+            tally.looked(spot)
+            asked = event.replace(exposure=exposure_ms)
+            self._state = self._reach(asked)
+            # Visit 0 is no visit, so no other look has these salts.
+            return self._snap(asked, dataclasses.replace(look, salt=self._looks))[0]
+
+        full = 2.0 ** self.mmcore.getImageBitDepth() - 1
+        try:
+            tally.found(spot, meter(picture, spot.channel.auto, spot.channel.exposure_ms, full))
+        except NothingToMeter as error:
+            tally.refuse(spot, str(error))
 
     def _lose_focus(self, sweep: Sweep, reason: str) -> None:
         """Say that there is no focus; the fields are imaged where the drive was before, or not at all."""
@@ -351,5 +401,9 @@ class StrictEngine(MDAEngine):
         assert event.channel is not None
         _, channel = field_and_channel(event)
         return Look(
-            address=address, group=event.channel.group, channel=channel, pixel_size_um=self._optics.pixel_size_um
+            address=address,
+            group=event.channel.group,
+            channel=channel,
+            pixel_size_um=self._optics.pixel_size_um,
+            offset_um=self._optics.offset_um,
         )

@@ -12,6 +12,7 @@ from typing import Final
 from pymmcore_plus import CMMCorePlus
 from useq import CustomAction, MDAEvent
 
+from phenoloop.microscope.metering import METER, Spot
 from phenoloop.microscope.private import EventCombiner, SequencedEvent
 from phenoloop.model import AutofocusPlan, ChannelPlan, FieldPlace, FrameAddress, Plan, ProfilePlan, StageBox, Visit
 
@@ -70,8 +71,9 @@ def known(value: float | None) -> float:
 
 
 def addresses_of(event: MDAEvent) -> list[FrameAddress]:
-    """Return the frames an event takes; none for an autofocus."""
-    return [] if SWEEP in event.metadata else [address_of(single) for single in single_events(event)]
+    """Return the frames an event takes; none for an autofocus or a metering."""
+    looks_only = SWEEP in event.metadata or METER in event.metadata
+    return [] if looks_only else [address_of(single) for single in single_events(event)]
 
 
 def field_and_channel(event: MDAEvent) -> tuple[str, str]:
@@ -79,6 +81,9 @@ def field_and_channel(event: MDAEvent) -> tuple[str, str]:
     if SWEEP in event.metadata:
         sweep: Sweep = event.metadata[SWEEP]
         return sweep.place.name, sweep.channel.name
+    if METER in event.metadata:
+        spot: Spot = event.metadata[METER]
+        return spot.place.name, spot.channel.name
     address = address_of(single_events(event)[0])
     return address.field, address.channel
 
@@ -112,8 +117,7 @@ def blocks_of(visit: Visit, plan: Plan) -> list[Block]:
         If the visit names a well, field or profile that the plan lacks.
     """
     profile = plan.profiles[visit.profile]
-    by_name = {place.name: place for place in plan.well(visit.well).fields}
-    places = tuple(by_name[field.field] for field in visit.fields)
+    places = tuple(profile.placed(plan.place(visit.well, field)) for field in visit.fields)
     autofocus = profile.autofocus
     if autofocus is None:
         return [Block(places=places, sweep=None)]
@@ -157,9 +161,8 @@ def frame_event(address: FrameAddress, place: FieldPlace, channel: ChannelPlan, 
 
 def uses_focus(profile: ProfilePlan, places: Sequence[FieldPlace]) -> bool:
     """Return whether the focus drive is commanded at all."""
-    return (
-        bool(profile.z_offsets_um) or profile.autofocus is not None or any(place.z_um is not None for place in places)
-    )
+    commanded = bool(profile.z_offsets_um) or profile.autofocus is not None or profile.offset_um[2] != 0
+    return commanded or any(place.z_um is not None for place in places)
 
 
 class Merger:

@@ -18,6 +18,7 @@ from phenoloop.microscope.engine import StrictEngine
 from phenoloop.microscope.events import Block, Merger, blocks_of, frame_event, sweep_event, uses_focus
 from phenoloop.microscope.focus import Focus
 from phenoloop.microscope.gate import Gate
+from phenoloop.microscope.metering import MeterTally, meter_event
 from phenoloop.microscope.optics import Optics
 from phenoloop.microscope.steps import Steps, log_fault
 from phenoloop.microscope.tally import Tally
@@ -68,6 +69,10 @@ class Feed:
         self._rest: Iterator[MDAEvent] = iter(())
         self.handed_out = 0
 
+    def use(self, plan: Plan) -> None:
+        """Go on with a plan whose exposures were metered."""
+        self._plan = plan
+
     def events(self) -> Generator[MDAEvent, None, None]:
         """Yield what is due, for as long as frames may be taken."""
         while self._present is not None or self._begin_next():
@@ -114,7 +119,7 @@ class Feed:
         return self._gate.wait_to_pass()
 
     def _wait_s(self, tally: Tally) -> float:
-        return self._clock.wait_s(tally.command.at_s)
+        return self._clock.wait_s(_due_s(tally))
 
     def _darken(self) -> None:
         try:
@@ -125,9 +130,12 @@ class Feed:
     def _events_of(self, tally: Tally) -> Iterator[MDAEvent]:
         """Yield the events of one visit, joined where the hardware allows."""
         visit = tally.command.visit
-        self._clock.begin(tally.command.at_s)
+        self._clock.begin(_due_s(tally))
         tally.begin()
         self._engine.begin(tally)
+        if isinstance(tally, MeterTally):
+            yield from map(meter_event, tally.spots())
+            return
         try:
             blocks = blocks_of(visit, self._plan)
             profile = self._plan.profiles[visit.profile]
@@ -150,7 +158,7 @@ class Feed:
         profile = self._plan.profiles[visit.profile]
         channels = {channel.name: channel for channel in profile.channels}
         places = {place.name: place for place in block.places}
-        offsets = profile.z_offsets_um or (0.0,)
+        offsets = [offset + profile.offset_um[2] for offset in profile.z_offsets_um or (0.0,)]
 
         def height(place: FieldPlace, z: int) -> float | None:
             return self._focus.height(place, offsets[z]) if focused else None
@@ -160,3 +168,10 @@ class Feed:
             for address in visit.frames()
             if (place := places.get(address.field)) is not None
         ]
+
+
+def _due_s(tally: Tally) -> float:
+    """Return the run clock before which a visit may not begin: that of its decision, or its own."""
+    command = tally.command
+    wanted = command.visit.not_before_s
+    return command.at_s if wanted is None else max(command.at_s, wanted)

@@ -77,7 +77,15 @@ class Focus:
         if self._away and self._reference_um is not None:
             self._steps.core.setZPosition(self._reference_um)
 
-    def sweep(self, plan: AutofocusPlan, place: FieldPlace, sharpness: Callable[[int], float], report: Report) -> float:
+    def sweep(
+        self,
+        plan: AutofocusPlan,
+        place: FieldPlace,
+        sharpness: Callable[[int], float],
+        report: Report,
+        *,
+        offset_um: float = 0.0,
+    ) -> float:
         """Find the focus, go there, and remember it.
 
         Parameters
@@ -90,6 +98,8 @@ class Focus:
             Takes the number of a plane at which the drive now stands, and returns its score.
         report : callable
             Told of every refusal of the hardware.
+        offset_um : float
+            How much the focus of the objective differs from the reference's.
 
         Returns
         -------
@@ -101,7 +111,7 @@ class Focus:
         FrameError
             If there is no focus to be found; the drive then stands where it stood before.
         """
-        centre = self.height(place, 0.0)
+        centre = self.height(place, offset_um)
         self._away = True
         try:
             found = self._scan(planes_of(plan, centre), sharpness, report)
@@ -109,11 +119,12 @@ class Focus:
             self._steps.z(centre, report)
             self._away = False
             raise
-        self._away = False
+        # The reference is that of an objective without offset, so under another one the drive stands away from it.
+        self._away = offset_um != 0
         if place.z_um is not None:
-            self._correction_um = found - place.z_um
+            self._correction_um = found - offset_um - place.z_um
         else:
-            self._reference_um = found
+            self._reference_um = found - offset_um
         return found
 
     def _scan(self, planes: Sequence[float], sharpness: Callable[[int], float], report: Report) -> float:

@@ -108,7 +108,7 @@ def load_core(microscope: MicroscopePlan) -> CMMCorePlus:
         for device, name, value in microscope.startup:
             core.setProperty(device, name, value)
         core.waitForSystem()
-    except Exception as error:
+    except Exception as error:  # an adapter raises whatever it likes while it loads; what has loaded is let go
         unload(core)
         raise HardwareError(
             f"{config.name} cannot be loaded with the device adapters in {folder}: {say(error)}. "
@@ -121,8 +121,9 @@ def unload(core: CMMCorePlus) -> None:
     """Let all devices go, then the core's callback."""
     try:
         core.unloadAllDevices()
-    except Exception as error:
+    except Exception as error:  # whatever the adapter raises on its way out, the callback must still go
         log.warning("a device could not be unloaded: %s", say(error))
+    core.setCircularBufferMemoryFootprint(1)  # a core that somebody still holds need not hold its pictures
     release(core)
 
 

@@ -16,6 +16,7 @@ from psygnal import EmitLoopError
 from pymmcore_plus import CMMCorePlus
 from pymmcore_plus.mda import RunState
 
+from phenoloop.core.exposing import exposures_of
 from phenoloop.errors import FrameError, HardwareError
 from phenoloop.microscope import custody, loading
 from phenoloop.microscope.clock import Clock, RealClock, VirtualClock
@@ -23,12 +24,13 @@ from phenoloop.microscope.engine import StrictEngine
 from phenoloop.microscope.feed import Feed
 from phenoloop.microscope.focus import Focus
 from phenoloop.microscope.gate import Gate
+from phenoloop.microscope.metering import MeterTally
 from phenoloop.microscope.optics import Optics
 from phenoloop.microscope.steps import Steps, log_fault, say
 from phenoloop.microscope.tally import Tally
 from phenoloop.microscope.virtual.camera import Look, VirtualCamera
 from phenoloop.microscope.watchdog import Watchdog
-from phenoloop.model import Acquire, MicroscopeFailed, MicroscopePlan, Plan
+from phenoloop.model import Acquire, Meter, MicroscopeFailed, MicroscopePlan, Plan
 from phenoloop.ports import FrameSink, Specimen
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class MMCoreMicroscope:
         self._plan = plan
         self._microscope = microscope
         self._specimen = specimen
+        self._camera: VirtualCamera | None = None
         self._clock: Clock = VirtualClock(start_s) if plan.virtual_clock else RealClock(start_s)
         self._gate = Gate(self._cancelled)
         self._watchdog = Watchdog(self._hung)
@@ -96,7 +99,7 @@ class MMCoreMicroscope:
             loading.require(core, self._plan)
             self._prepare(core)
             description = loading.describe(core, self._microscope)
-        except Exception as error:
+        except Exception as error:  # ours or an adapter's own: half a microscope is let go before anyone hears of it
             self.close()
             if isinstance(error, HardwareError):
                 raise
@@ -110,10 +113,11 @@ class MMCoreMicroscope:
 
     def acquire(self, command: Acquire) -> None:
         """Queue a visit; it will end in exactly one ``sink.ended``."""
-        tally = Tally(command, self._sink)
-        with self._lock:
-            self._open[command.visit.number] = tally
-        self._gate.put(tally)
+        self._queue(Tally(command, self._sink))
+
+    def meter(self, command: Meter) -> None:
+        """Queue a metering; it will end in exactly one ``sink.metered``."""
+        self._queue(MeterTally(command, self._plan, self._sink))
 
     def pause(self) -> None:
         """Hold before the next frame; a burst that is under way is finished."""
@@ -157,10 +161,17 @@ class MMCoreMicroscope:
             return
         if self._thread is None:
             self._make_safe()
+        if self._camera is not None:
+            self._camera.leave()
         loading.unload(self.core)
         self._loaded = False
 
     # -- preparation -------------------------------------------------------------------------------------------------
+
+    def _queue(self, tally: Tally) -> None:
+        with self._lock:
+            self._open[tally.command.visit.number] = tally
+        self._gate.put(tally)
 
     def _prepare(self, core: CMMCorePlus) -> None:
         """Build what drives this core, and bring it into the main profile."""
@@ -170,7 +181,7 @@ class MMCoreMicroscope:
         camera = None
         if self._specimen is not None:
             idle = Look(address=None, group=main.channels[0].group, channel="", pixel_size_um=main.pixel_size_um)
-            camera = VirtualCamera(core, self._specimen, self._clock, idle)
+            camera = self._camera = VirtualCamera(core, self._specimen, self._clock, idle)
         settle_s = 0.0 if plan.virtual_clock else microscope.settle_s
         steps = Steps(core, microscope, plan.cost, self._clock, self._gate, self._watchdog, settle_s)
         optics = Optics(core, steps, plan.cost, camera)
@@ -207,7 +218,7 @@ class MMCoreMicroscope:
         """Run until stopped or failed, leave the hardware safe, then end what still comes."""
         try:
             self._run()
-        except Exception as error:
+        except Exception as error:  # a thread that died in silence would leave the lamp on and the loop waiting
             log.exception("the microscope thread ended by an error")
             self._fail(f"the acquisition broke off: {say(error)}")
         self._finish_open()
@@ -259,6 +270,10 @@ class MMCoreMicroscope:
         tally.end(self._clock.now_s(), reason)
         with self._lock:
             self._open.pop(tally.command.visit.number, None)
+        if isinstance(tally, MeterTally) and tally.exposures is not None:
+            self._plan = self._plan.with_exposures(exposures_of(tally.exposures))
+            self._engine.use(self._plan)
+            self._feed.use(self._plan)
 
     def _finish_open(self) -> None:
         """End every visit that is still open, in the order in which they came."""

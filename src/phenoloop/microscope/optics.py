@@ -46,8 +46,11 @@ class Optics:
         self._inside = ""
         self._binning = 1
         self._regions: dict[str, Region] = {}
+        self._safe_z_um: float | None = None
+        self._parked_um: float | None = None
         self.shape = (0, 0)
         self.pixel_size_um = 0.0
+        self.offset_um = (0.0, 0.0, 0.0)
 
     def forget(self) -> None:
         """Prove everything again at the next entry."""
@@ -67,13 +70,14 @@ class Optics:
         if profile.objective_group and profile.objective_config:
             # The first entry belongs to the opening of the microscope; the run clock starts after it.
             cost_s = self._cost.objective_s if self._regions else 0.0
-            self._steps.config(profile.objective_group, profile.objective_config, report, cost_s=cost_s)
+            self._turn(profile, profile.objective_group, profile.objective_config, cost_s, report)
         self._bin(profile.binning, report)
         self._crop(profile.name, report)
         if self._camera is None:
             self._compare_pixel_size(profile)
         self.shape = (self._core.getImageHeight(), self._core.getImageWidth())
         self.pixel_size_um = profile.pixel_size_um
+        self.offset_um = profile.offset_um
         self._inside = profile.name
 
     def wrong_picture(self, pixels: NDArray[Any]) -> str:
@@ -83,6 +87,27 @@ class Optics:
         if pixels.shape != self.shape:
             return f"the picture has the shape {pixels.shape}, not {self.shape}"
         return ""
+
+    def _turn(self, profile: ProfilePlan, group: str, config: str, cost_s: float, report: Report) -> None:
+        """Change the objective, the focus drive at the safe height of the one that goes and of the one that comes.
+
+        If the change fails, the drive stays there, and the height it came from is remembered for the next attempt.
+        """
+        safe = dict.fromkeys(z_um for z_um in (self._safe_z_um, profile.safe_z_um) if z_um is not None)
+        if not safe or (self._parked_um is None and self._core.getCurrentConfig(group) == config):
+            self._steps.config(group, config, report, cost_s=cost_s)
+            self._safe_z_um = profile.safe_z_um
+            return
+        if self._parked_um is None:
+            self._parked_um = self._steps.read_z(report)
+        if self._parked_um is None:
+            raise FrameError("the objectives have a safe height, but the configuration names no focus drive")
+        for z_um in safe:
+            self._steps.z(z_um, report)
+        self._steps.config(group, config, report, cost_s=cost_s)
+        self._safe_z_um = profile.safe_z_um
+        self._steps.z(self._parked_um, report)
+        self._parked_um = None
 
     def _bin(self, binning: int, report: Report) -> None:
         core = self._core

@@ -70,7 +70,7 @@ class Tally:
         field : str
             Where.
         exposure_ms : float
-            How long.
+            How long, times the power of the light where it is known.
         address : FrameAddress or None
             The frame it is for; None for a look that is no frame.
         """

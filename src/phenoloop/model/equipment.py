@@ -189,11 +189,49 @@ class QualityPlan:
         Largest allowed share (0..1) of saturated pixels in any channel.
     min_focus : float or None
         Smallest allowed focus score of the segmentation channel (see ``numerics.focus``).
+    min_confidence : float or None
+        Smallest allowed mean of the segmenter's confidence in its objects.
     """
 
     min_objects: int | None = None
     max_saturated: float | None = None
     min_focus: float | None = None
+    min_confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldProfilePlan:
+    """The morphological profile of a field: one number per feature, over its objects.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        Columns of the object table, in the order of the profile.
+    summary : str
+        ``"median"`` or ``"mean"`` over the objects that know the feature.
+    """
+
+    columns: tuple[str, ...]
+    summary: str = "median"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PickPlan:
+    """Which objects of a field are worth telling of by themselves.
+
+    Attributes
+    ----------
+    where : str
+        Condition over one object, in the language of readouts (``z(DNA.mean) > 4``); already checked.
+    best_first : str or None
+        Number per object that orders them, higher first; None leaves them in the order of their labels.
+    most : int
+        Of a field that has more, the first ones are told.
+    """
+
+    where: str
+    best_first: str | None = None
+    most: int = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +251,10 @@ class AnalysisPlan:
     families : tuple of str
         Families of features (see ``model.features``) that are measured besides the basic ones and those that a readout
         names.
+    profile : FieldProfilePlan or None
+        What makes the profile of a field; None: it has none.
+    pick : PickPlan or None
+        Which objects are told of by themselves; None: none.
     quality : QualityPlan
         Gates.
     pixel_size_um : float
@@ -227,6 +269,8 @@ class AnalysisPlan:
         Fields that one worker takes at once; more than 1 pays where the segmenter can pool them (a GPU).
     collect_s : float
         How long a worker waits for a batch to fill.
+    sometimes : tuple of str
+        Channels that are not imaged at every time point; where one is absent, what it would show is unknown.
     """
 
     channels: tuple[str, ...]
@@ -234,6 +278,8 @@ class AnalysisPlan:
     spots: tuple[SpotsPlan, ...] = ()
     readouts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     families: tuple[str, ...] = ()
+    profile: FieldProfilePlan | None = None
+    pick: PickPlan | None = None
     quality: QualityPlan = QualityPlan()
     pixel_size_um: float = 1.0
     bit_depth: int | None = None
@@ -241,3 +287,4 @@ class AnalysisPlan:
     executor: str = "threads"
     batch: int = 1
     collect_s: float = 0.005
+    sometimes: tuple[str, ...] = ()

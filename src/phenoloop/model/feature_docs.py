@@ -44,7 +44,8 @@ They are in the table of objects, not in expressions, and take some 0.5 s per ch
 _PROFILES: Final = """\
 ## Profiles against controls
 Features have units of their own and move with the plate; a profile is their robust z against the objects, or the wells,
-of the controls: (value - median) / (1.4826 MAD).
+of the controls: (value - median) / (1.4826 MAD). `phenoloop profiles RUN` writes the wells of a run as profiles
+([profiles](profiles.md)); by hand, object by object if need be, it is:
 
 ```python
 import numpy as np, pyarrow.dataset as ds

@@ -6,6 +6,7 @@ readout names one of its features, or the protocol lists it under ``analysis: fe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
@@ -339,6 +340,11 @@ FAMILIES: Final = tuple(dict.fromkeys(feature.family for feature in (*OBJECT, *C
 CELLPROFILER: Final = "cellprofiler"
 """The family that the extra ``profile`` brings: the features of cp_measure, by CellProfiler's names."""
 
+_NO_PHENOTYPE: Final = re.compile(
+    "label|visit|well|field|x|y|orientation|edge|confidence|AreaShape_(Orientation|Center_[XY]|BoundingBoxM.*)"
+    r"|.*\.Location_.*"
+)
+
 
 def columns(channels: Sequence[str], spots: Iterable[str], families: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the columns of the object table (``label`` left out) that `BASIC` and some more families give, in order.
@@ -365,3 +371,12 @@ def catalogue(channels: Sequence[str], spots: Iterable[str]) -> dict[str, Featur
     for name in spots:
         found.update({f"{name}.{feature.name}": feature for feature in SPOT})
     return found
+
+
+def of_phenotype(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns of an object table that may stand in a profile, in order.
+
+    Left out is what says where an object lies or how it is turned in the image, and what the segmenter thinks of it:
+    none of that is the cell's.
+    """
+    return tuple(name for name in names if not _NO_PHENOTYPE.fullmatch(name))

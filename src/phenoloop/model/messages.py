@@ -7,10 +7,13 @@ command   ends in
 ========= =========================================
 Acquire   VisitEnded
 Measure   Measured, or MeasurementFailed
+Meter     ExposuresSet, or MeteringFailed
+Confirm   Answered
 Finish    RunEnded
 ========= =========================================
 
-`Decided` stands between them: it is the record of an ask, written before the commands that follow from it.
+`Decided` stands between them: it is the record of an ask, written before the commands that follow from it. `Judged` is
+the record of a field that was rejected against the other fields of the run.
 `wall` holds wall-clock values (timings in ms, time of day). They are for people: nothing decides on them, and two
 journals are equal when they agree in everything else.
 """
@@ -22,7 +25,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from phenoloop.model.visits import FrameAddress, Visit, Why
+from phenoloop.model.results import Candidate
+from phenoloop.model.visits import FrameAddress, Target, Visit, Why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +120,7 @@ class VisitEnded(Input):
     exposures : int
         Light events, autofocus and repeated exposures too.
     light_s : mapping of str to float
-        Seconds of exposure by field.
+        Light by field: seconds of exposure, times the power of the channel where it is known.
     """
 
     visit: int
@@ -143,6 +147,11 @@ class Measured(Input):
         Why it was rejected; empty for ``ok``.
     objects : int
         Objects found.
+    profile : tuple of float or None
+        Its morphological profile, one number per name of `Setup.profile_features`; empty where none is asked for.
+    candidates : tuple of Candidate
+        Objects that passed the expression of the plan (`AnalysisPlan.pick`), best first; their stage position is None:
+        it follows from the frame's.
     """
 
     visit: int
@@ -152,6 +161,8 @@ class Measured(Input):
     quality: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     reason: str = ""
     objects: int = 0
+    profile: tuple[float | None, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +173,80 @@ class MeasurementFailed(Input):
     field: str
     reason: str
     kind: str = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeteredChannel:
+    """An exposure that was metered.
+
+    Attributes
+    ----------
+    profile, channel : str
+        Whose it is.
+    exposure_ms : float
+        From here on.
+    level : float
+        Share (0..1) of the camera's range that the bright pixels reach with it; below the target where `max` forbids
+        a longer exposure.
+    looks : int
+        Exposures it took.
+    """
+
+    profile: str
+    channel: str
+    exposure_ms: float
+    level: float
+    looks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExposuresSet(Input):
+    """The exposures of a run were metered; they hold from here on, also when it is resumed or replayed.
+
+    Attributes
+    ----------
+    channels : tuple of MeteredChannel
+        Every channel with an automatic exposure.
+    light_s : mapping of str to mapping of str to float
+        Light by well and field: exposure in seconds times power.
+    exposures : int
+        Light events.
+    """
+
+    channels: tuple[MeteredChannel, ...]
+    light_s: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    exposures: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeteringFailed(Input):
+    """No exposure could be found, so nothing can be imaged; `light_s` and `exposures` as of `ExposuresSet`."""
+
+    reason: str
+    light_s: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    exposures: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered(Input):
+    """A batch that waited for a person has its answer.
+
+    Attributes
+    ----------
+    decision : int
+        Number of the decision that waited.
+    answer : str
+        ``"go"``, ``"skip"`` or ``"stop"``.
+    by : str
+        Who: ``"a person at the terminal"``, ``"time-out after 300 s"`` ...
+    judged : bool
+        A person looked at it: wells that are skipped are then not imaged again under that profile in this run.
+    """
+
+    decision: int
+    answer: str
+    by: str
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,11 +305,13 @@ class ProposalRecord:
     Attributes
     ----------
     fields : tuple of str
-        The fields it was resolved to; empty when denied.
+        The fields it was resolved to; when denied, those it asked for by name.
     verdict : str
         ``"accepted"``, or the sentence with which a guard denied it.
     visit : int
         Number of the visit it became; -1 when denied.
+    targets : tuple of Target
+        The places of their own that were granted; all that were asked for when denied.
     """
 
     well: str
@@ -234,6 +321,29 @@ class ProposalRecord:
     why: Why
     verdict: str
     visit: int
+    targets: tuple[Target, ...] = ()
+    not_before_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowRecord:
+    """What a policy in the shadow answered: nothing of it was done, and it was told only of what the fallback did.
+
+    Attributes
+    ----------
+    policy, parameters : str, mapping
+        As of `Decided`.
+    proposals : tuple of ProposalRecord
+        With the verdict that the guards would have given; `visit` is always -1.
+    stop, error : str
+        As of `Decided`.
+    """
+
+    policy: str
+    parameters: Mapping[str, Any]
+    proposals: tuple[ProposalRecord, ...] = ()
+    stop: str = ""
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,6 +370,8 @@ class Decided(Message):
         The policy's reason to stop; empty otherwise.
     error : str
         Why the policy could not be used; empty otherwise.
+    shadow : ShadowRecord or None
+        What the policy would have done; with ``autonomy: shadow`` only, where the fallback acts.
     """
 
     decision: int
@@ -271,6 +383,34 @@ class Decided(Message):
     proposals: tuple[ProposalRecord, ...] = ()
     stop: str = ""
     error: str = ""
+    shadow: ShadowRecord | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged(Message):
+    """The record of a field that is not used because of what other fields of the run look like.
+
+    It stands before the `Decided` that could have used the field. From here on the field's status is ``qc_fail``.
+
+    Attributes
+    ----------
+    at_s : float
+        Run clock of the input that led to it.
+    visit : int
+        The visit that was told, or an earlier one: a fall of counts is known only after some wells.
+    field : str
+        Its name.
+    reason : str
+        In words and numbers.
+    numbers : mapping of str to float
+        The same numbers by name.
+    """
+
+    at_s: float
+    visit: int
+    field: str
+    reason: str
+    numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 # -- commands ---------------------------------------------------------------------------------------------------
@@ -278,7 +418,7 @@ class Decided(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acquire(Command):
-    """Go to a well and take these frames; not before `at_s`."""
+    """Go to a well and take these frames; not before `at_s`, nor before the time that the visit names."""
 
     visit: Visit
 
@@ -289,6 +429,35 @@ class Measure(Command):
 
     visit: int
     field: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meter(Command):
+    """Find the exposures of every channel that asks for it, at the first field of these wells."""
+
+    wells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirm(Command):
+    """Ask a person about a batch.
+
+    Attributes
+    ----------
+    proposed : Decided
+        The decision as it will stand if the answer is go.
+    about : tuple of int
+        Numbers of the visits that are asked about; the others go whatever the answer.
+    within_s : float or None
+        Wall-clock seconds until `otherwise` counts as the answer; None: no end.
+    otherwise : str or None
+        ``"skip"``, ``"go"`` or ``"stop"``.
+    """
+
+    proposed: Decided
+    about: tuple[int, ...]
+    within_s: float | None = None
+    otherwise: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,39 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from phenoloop.model.visits import Target
+
 Statuses = ("ok", "qc_fail", "missing", "late", "vetoed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An object that passed the expression by which its profile picks objects.
+
+    Attributes
+    ----------
+    label : int
+        Its value in the labels of its field.
+    x_px, y_px : float
+        Columns and rows of its centroid from the middle of the frame.
+    score : float or None
+        What orders candidates, higher first; None where the protocol names nothing, or it is unknown.
+    values : mapping of str to float or None
+        The columns that the expressions look at.
+    x_um, y_um : float or None
+        Where it lies, as the stage counts under an objective without offset; None while only the frame is known.
+    z_um : float or None
+        Focus height of its frame; None where the profile commands no focus.
+    """
+
+    label: int
+    x_px: float
+    y_px: float
+    score: float | None = None
+    values: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    x_um: float | None = None
+    y_um: float | None = None
+    z_um: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,12 +55,22 @@ class FieldResult:
         Present for ``ok`` and ``qc_fail``; None is unknown (no objects to average, say).
     reason : str
         Empty for ``ok``.
+    profile : tuple of float or None
+        Its morphological profile, by `Setup.profile_features`; present with the readouts where the protocol has
+        ``analysis: profile``, else empty. (`VisitResult.profile` is another thing: the name of a way of imaging.)
+    at_s : float or None
+        Run clock at the end of its first exposure; None where no frame of it was kept.
+    candidates : tuple of Candidate
+        Objects that passed the expression of the question, best first; empty where none is asked for.
     """
 
     field: str
     status: str
     readouts: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     reason: str = ""
+    profile: tuple[float | None, ...] = ()
+    at_s: float | None = None
+    candidates: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +86,40 @@ class VisitResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldReadout:
-    """One accepted field, as a question sees it (`value` of every readout; None is unknown)."""
+    """One look at a field that was accepted, as a question sees it.
+
+    Attributes
+    ----------
+    readouts : mapping of str to float or None
+        Value of every readout; None is unknown.
+    profile : tuple of float or None
+        Morphological profile, as in `FieldResult`.
+    imaging : str
+        Name of the way of imaging, as in `VisitResult.profile`.
+    at_s : float or None
+        Run clock at the end of its first exposure, as in `FieldResult`.
+    candidates : tuple of Candidate
+        As in `FieldResult`.
+    target : Target or None
+        The object it was taken for; None for a field of the plan.
+    image, t : int
+        Its image group in the well, and how many visits it was given before.
+    role : str
+        As in `Visit`.
+    """
 
     well: str
     field: str
     visit: int
     readouts: Mapping[str, float | None]
+    profile: tuple[float | None, ...] = ()
+    imaging: str = "main"
+    at_s: float | None = None
+    candidates: tuple[Candidate, ...] = ()
+    target: Target | None = None
+    image: int = 0
+    t: int = 0
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +166,15 @@ class WellAnswer:
         1 is the strongest response; None for a well without data.
     interval : Interval or None
         Of the question's readout.
+    effect : Interval or None
+        Distance from the controls, of a called well, from images that had no part in its call; None without any.
     """
 
     call: str | None
     evidence: float | None
     rank: int | None
     interval: Interval | None
+    effect: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,28 +14,33 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
-from typing import Any
+from typing import Any, Final
 
 from numpy.typing import NDArray
 
+from phenoloop.errors import UsageError
 from phenoloop.model import AnalysisPlan, Input, Measure, Measured, MeasurementFailed
 from phenoloop.ports import Measurement
 from phenoloop.runner.workers import InProcess, InThread, MakeReady, MeasureFields, Worker
 
 _LOG = logging.getLogger(__name__)
 
+_HANGS: Final = 20
+"""Times a warm frame after which a worker is taken for hung: crowded fields take longer than noise."""
+
 Archive = Callable[[Measure, Measurement], None]
 Key = tuple[int, str]
 
 
 class _Job:
-    """A field that waits for its result, since `begun` on the wall's clock."""
+    """A field that waits for its result, since `begun` and until `until` on the wall's clock."""
 
-    def __init__(self, order: int, command: Measure, frames: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(self, order: int, command: Measure, frames: Mapping[str, NDArray[Any]], patience_s: float) -> None:
         self.urgency = (command.visit, order)
         self.command = command
         self.frames = frames
         self.begun = time.perf_counter()
+        self.until = self.begun + patience_s
         self.key: Key = (command.visit, command.field)
 
     def __lt__(self, other: _Job) -> bool:
@@ -58,10 +63,12 @@ class Analyst:
         Run clock of an input, given its command.
     archive : callable
         Takes each result after it was posted.
-    deadline_s, hang_s : float
-        Wall seconds after which a field is given up, on real and on virtual time.
+    deadline_s : float
+        On real time, wall seconds after which a field is given up.
+    hang_s : float
+        On virtual time, where the wall decides nothing but hangs: the least that is granted to a frame, see `warm_up`.
     virtual : bool
-        On the virtual clock the wall decides nothing but hangs.
+        Which of the two clocks it is.
     """
 
     def __init__(
@@ -83,6 +90,7 @@ class Analyst:
         self._post = post
         self._now_s = now_s
         self._archive = archive
+        self._virtual = virtual
         self._patience_s = hang_s if virtual else deadline_s
         self._patience_kind = "failed" if virtual else "late"
         self._changed = threading.Condition()
@@ -104,15 +112,24 @@ class Analyst:
     def warm_up(self, blank: Mapping[str, NDArray[Any]]) -> Mapping[str, Any]:
         """Have every worker load its model and measure a blank field, so that the first real one is not the slowest.
 
-        Returns what the segmenter says of itself.
+        Where a warm frame takes so long that a worker would be taken for hung while it works, more is granted: 20 times
+        what it took. On real time nothing is granted: the deadline is what the protocol says.
 
         Parameters
         ----------
         blank : mapping of str to ndarray
             Frames of the shape and dtype to come, by channel.
 
+        Returns
+        -------
+        mapping
+            What the segmenter says of itself; ``frame_s``, the slowest worker's time of a warm frame;
+            ``given_up_after_s``, what is granted to a frame.
+
         Raises
         ------
+        UsageError
+            If no frame can meet the deadline.
         Exception
             What the analysis raises where it cannot work at all: weights that are absent, a model that does not load.
         """
@@ -124,7 +141,16 @@ class Analyst:
             described = [outcome for outcome in self._warmed if not isinstance(outcome, Exception)]
         if errors:
             raise errors[0]
-        return described[0]
+        frame_s = max(float(found.get("frame_s", 0.0)) for found in described)
+        if self._virtual:
+            self._patience_s = max(self._patience_s, _HANGS * frame_s)
+        elif frame_s > self._patience_s:
+            raise UsageError(
+                f"to analyse one frame takes {frame_s:.3g} s here, longer than analysis.deadline, "
+                f"{self._patience_s:g} s: every result would come too late. Allow more in `deadline`, or choose a "
+                "faster segmenter or device."
+            )
+        return {**described[0], "frame_s": frame_s, "given_up_after_s": self._patience_s}
 
     def submit(self, command: Measure, frames: Mapping[str, NDArray[Any]]) -> None:
         """Begin to measure a field. The plan's `in_flight` bounds how many can wait here.
@@ -138,26 +164,27 @@ class Analyst:
         """
         with self._changed:
             self._submitted += 1
-            job = _Job(self._submitted, command, frames)
+            # a worker that hangs is one thing, fields that wait for their turn another: each turn before it counts
+            turns = 1 + len(self._jobs) // self._plan.workers if self._virtual else 1
+            job = _Job(self._submitted, command, frames, turns * self._patience_s)
             self._jobs[job.key] = job
             heapq.heappush(self._waiting, job)
             self._changed.notify()
 
     def next_deadline(self) -> float | None:
-        """Return the wall clock (``time.perf_counter``) at which the oldest field is given up; None without fields."""
+        """Return the wall clock (``time.perf_counter``) at which the next field is given up; None without fields."""
         with self._changed:
-            begun = [job.begun for job in self._jobs.values()]
-        return min(begun) + self._patience_s if begun else None
+            return min((job.until for job in self._jobs.values()), default=None)
 
     def give_up_overdue(self) -> None:
         """Post a failure for every field whose time is up. Its result, should it still come, is posted and not told."""
         now = time.perf_counter()
         with self._changed:
-            overdue = [job for job in self._jobs.values() if now - job.begun >= self._patience_s]
+            overdue = [job for job in self._jobs.values() if now >= job.until]
             for job in overdue:
                 del self._jobs[job.key]
         for job in overdue:
-            self._fail(job.command, f"no result within {self._patience_s:g} s", self._patience_kind)
+            self._fail(job.command, f"no result within {job.until - job.begun:g} s", self._patience_kind)
 
     def stop(self, *, grace_s: float = 0.5) -> None:
         """End quickly: fields that are not begun are left for later, running ones get a moment."""
@@ -260,6 +287,8 @@ class Analyst:
                 quality=outcome.quality,
                 reason=outcome.reason,
                 objects=len(outcome.objects.get("label", ())),
+                profile=outcome.profile,
+                candidates=outcome.candidates,
                 wall=wall,
             )
         )

@@ -19,13 +19,19 @@ from numpy.typing import NDArray
 from phenoloop.core import Machine, Phase
 from phenoloop.model import (
     Acquire,
+    Answered,
+    Confirm,
     Decided,
+    ExposuresSet,
     Finish,
     Input,
+    Judged,
     Measure,
     Measured,
     MeasurementFailed,
     Message,
+    Meter,
+    MeteringFailed,
     Paused,
     PolicyTooSlow,
     Resumed,
@@ -36,7 +42,8 @@ from phenoloop.model import (
     VisitEnded,
 )
 from phenoloop.ports import Microscope
-from phenoloop.runner.analyst import Analyst
+from phenoloop.runner.analysts import Analysts
+from phenoloop.runner.approving import AT_THE_TERMINAL, STOPPED, Approvals
 from phenoloop.runner.sequencing import Sequencer
 from phenoloop.runner.signals import SignalPump
 from phenoloop.runner.storekeeper import Storekeeper
@@ -99,12 +106,13 @@ class Loop:
         self._read_field = read_field
         self._close_data = close_data
         self._inbox: queue.SimpleQueue[Input | None] = queue.SimpleQueue()
+        self._approvals = Approvals(self.post)
         self._stopping = threading.Event()
         self._cut_short = False
         self.storekeeper: Storekeeper
-        self.analyst: Analyst
+        self.analyst: Analysts
 
-    def attach(self, storekeeper: Storekeeper, analyst: Analyst) -> None:
+    def attach(self, storekeeper: Storekeeper, analyst: Analysts) -> None:
         """Connect the two that post to this loop."""
         self.storekeeper = storekeeper
         self.analyst = analyst
@@ -118,11 +126,13 @@ class Loop:
     def pause(self) -> None:
         """Hold before the next frame; any thread."""
         self._microscope.pause()
+        self._approvals.hold(True)
         self.post(Paused(at_s=self.machine.at_s))
 
     def resume(self) -> None:
         """Go on; any thread."""
         self._microscope.resume()
+        self._approvals.hold(False)
         self.post(Resumed(at_s=self.machine.at_s))
 
     def stop(self, reason: str, *, exit: str = "stopped") -> None:
@@ -132,6 +142,16 @@ class Loop:
         self._stopping.set()
         self._microscope.stop()
         self.post(StopRequested(at_s=self.machine.at_s, reason=reason, exit=exit))
+
+    def answer(self, answer: str, by: str = AT_THE_TERMINAL) -> bool:
+        """Answer the batch that waits for a person: ``go``, ``skip`` or ``stop``; any thread.
+
+        Returns
+        -------
+        bool
+            False where nothing waits.
+        """
+        return self._approvals.answer(answer, by, judged=True)
 
     # -- the decision thread ------------------------------------------------------------------------------------------
 
@@ -158,6 +178,8 @@ class Loop:
             self._do(Measure(at_s=self.machine.at_s, visit=visit, field=field))
         for happened in first:
             self._take(happened)
+        if self.machine.question is not None and not self._approvals.open:
+            self._do(self.machine.question)  # asked before the process died; a person has to be asked again
         while self.machine.phase is not Phase.ENDED:
             self._take(self._next())
         ended = RunEnded(at_s=self.machine.at_s, exit=self.machine.exit[0], reason=self.machine.exit[1])
@@ -167,12 +189,14 @@ class Loop:
     def _next(self) -> Input:
         """Wait for the next input that may be told."""
         while (happened := self._sequencer.pop()) is None:
-            deadline = self.analyst.next_deadline()
+            deadlines = (self.analyst.next_deadline(), self._approvals.next_deadline())
+            deadline = min((at for at in deadlines if at is not None), default=None)
             wait_s = None if deadline is None else max(0.0, deadline - time.perf_counter())
             try:
                 arrived = self._inbox.get(timeout=wait_s)
             except queue.Empty:
                 self.analyst.give_up_overdue()
+                self._approvals.give_up_overdue()
                 continue
             if arrived is not None:
                 self._sequencer.push(arrived)
@@ -186,7 +210,7 @@ class Loop:
         decide_ms = (time.perf_counter() - begun) * 1000
         wall = dict(happened.wall)
         wall["at"] = round(time.time(), 3)
-        asked = next((message for message in messages if isinstance(message, Decided)), None)
+        asked = next((message for message in messages if isinstance(message, Decided | Confirm)), None)
         if asked is not None:
             wall["decide"] = round(decide_ms, 3)
         if isinstance(happened, Measured) and (delivered := self.storekeeper.delivered_at(happened.visit)):
@@ -197,17 +221,19 @@ class Loop:
         self._tell_watchers(happened)
         self._write_and_do(messages)
         if asked is not None and decide_ms > POLICY_LIMIT_S * 1000:
-            self.post(PolicyTooSlow(at_s=self.machine.at_s, decision=asked.decision, limit_s=POLICY_LIMIT_S))
+            decision = asked.proposed.decision if isinstance(asked, Confirm) else asked.decision
+            self.post(PolicyTooSlow(at_s=self.machine.at_s, decision=decision, limit_s=POLICY_LIMIT_S))
         if self.machine.phase is Phase.STOPPING and not self._cut_short:
             self._cut_short = True
             self._microscope.stop()
             self.analyst.stop()
+            self._approvals.answer("skip", STOPPED)
 
     def _legal(self, happened: Input) -> bool:
         """Drop what a person asked for twice, or too late: it is no fault and changes nothing."""
         phase = self.machine.phase
         if isinstance(happened, Paused):
-            return phase in (Phase.RUNNING, Phase.DRAINING)
+            return phase in (Phase.METERING, Phase.RUNNING, Phase.DRAINING)
         if isinstance(happened, Resumed):
             return phase is Phase.PAUSED
         if isinstance(happened, StopRequested | PolicyTooSlow):
@@ -218,7 +244,7 @@ class Loop:
         if not messages:
             return
         self._journal.append(messages)
-        if any(isinstance(message, Acquire | Finish) for message in messages):
+        if any(isinstance(message, Acquire | Meter | Confirm | Finish) for message in messages):
             self._journal.sync()
         for message in messages:
             self._do(message)
@@ -230,8 +256,15 @@ class Loop:
         elif isinstance(message, Measure):
             frames = self.storekeeper.take_pixels(message.visit, message.field)
             self.analyst.submit(message, frames or self._read_field(message.visit, message.field))
+        elif isinstance(message, Meter):
+            self._microscope.meter(message)
+        elif isinstance(message, Confirm):
+            self._approvals.ask(message)
+            self._pump.post("question", message)
         elif isinstance(message, Finish):
             self._finish(message)
+        elif isinstance(message, Judged):
+            self._pump.post("judged", message)
         elif isinstance(message, Decided):
             self._pump.post("decided", message)
 
@@ -260,5 +293,9 @@ class Loop:
             )
         elif isinstance(happened, Measured | MeasurementFailed):
             self._pump.post("measured", happened)
+        elif isinstance(happened, Answered):
+            self._pump.post("answered", happened)
+        elif isinstance(happened, ExposuresSet | MeteringFailed):
+            self._pump.post("metered", happened)
         elif isinstance(happened, Paused | Resumed):
             self._pump.post("pause_changed", isinstance(happened, Paused))

@@ -73,7 +73,8 @@ class VirtualOrder:
     def sent(self, command: Message) -> None:
         """Hear of a command, so that its result can be waited for."""
         if isinstance(command, Acquire):
-            self._acquiring.append((command.visit.number, command.at_s))
+            due_s = max(command.at_s, command.visit.not_before_s or 0.0)
+            self._acquiring.append((command.visit.number, due_s))
         elif isinstance(command, Measure):
             self._measuring[command.visit, command.field] = self.due_s(command)
 

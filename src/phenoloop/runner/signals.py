@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from psygnal import EmitLoopError, Signal, SignalGroup
 
-from phenoloop.model import Decided, Fault, Input, RunEnded, VisitEnded
+from phenoloop.model import Answered, Confirm, Decided, Fault, Input, Judged, RunEnded, VisitEnded
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,11 @@ class RunSignals(SignalGroup):
     started = Signal(Input, description="RunStarted, or RunResumed when a run is taken up again: it goes on now.")
     visit_ended = Signal(VisitEnded, description="A visit is over; each of its frames is stored or missing.")
     measured = Signal(Input, description="Measured or MeasurementFailed: one field has its result.")
+    judged = Signal(Judged, description="A field that was accepted is not used after all, because of the others.")
     decided = Signal(Decided, description="The policy was asked; its proposals, their why, and what became of them.")
+    question = Signal(Confirm, description="A batch waits for a person; nothing is chosen until it is answered.")
+    answered = Signal(Answered, description="The batch that waited has its answer: go, skip or stop, and by whom.")
+    metered = Signal(Input, description="ExposuresSet or MeteringFailed: exposures were found, or none could be.")
     fault = Signal(Fault, description="The hardware refused a call (it may have worked when asked again).")
     budget = Signal(dict, description="Name of a limit -> (used, limit or None), e.g. {'frames': (96, 400)}.")
     # Not `paused`: that is a method of every psygnal group.

@@ -18,7 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phenoloop.errors import PhenoloopError
-from phenoloop.model import Input, MicroscopeFailed, MissingFrame, StopRequested, StoredFrame, VisitEnded
+from phenoloop.model import (
+    ExposuresSet,
+    Input,
+    MeteringFailed,
+    MicroscopeFailed,
+    MissingFrame,
+    StopRequested,
+    StoredFrame,
+    VisitEnded,
+)
 from phenoloop.ports import Image, ImageStore
 
 _LOG = logging.getLogger(__name__)
@@ -59,6 +68,10 @@ class Storekeeper:
         """Take the end of a visit; it is posted when all its frames are durable."""
         self._queue.put(visit)
 
+    def metered(self, happened: ExposuresSet | MeteringFailed) -> None:
+        """Take the end of a metering."""
+        self._queue.put(happened)
+
     def failed(self, failure: MicroscopeFailed) -> None:
         """Take the news that the microscope is gone."""
         self._queue.put(failure)
@@ -87,7 +100,7 @@ class Storekeeper:
             try:
                 if isinstance(item, VisitEnded):
                     self._end(item)
-                elif isinstance(item, MicroscopeFailed):
+                elif isinstance(item, MicroscopeFailed | ExposuresSet | MeteringFailed):
                     self._post(item)
                 else:
                     self._keep(*item)

@@ -142,6 +142,11 @@ class RunFolder:
         """One row per field visit."""
         return self.path / "readouts.parquet"
 
+    @property
+    def profiles(self) -> tuple[Path, Path]:
+        """One row per well, normalised to the controls: for programs, and for spreadsheets."""
+        return self.path / "profiles.parquet", self.path / "profiles.csv"
+
     def objects(self, profile: str) -> Path:
         """Return the folder of a profile's object tables."""
         return self.path / "objects" / profile

@@ -15,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pyarrow import csv
 
 from phenoloop.errors import StorageError
-from phenoloop.model import Acquire, Measured, MeasurementFailed, VisitEnded
+from phenoloop.model import Acquire, Judged, Measured, MeasurementFailed, VisitEnded
 from phenoloop.platform import replace_file
 
 NOT_ENDED: Final = "the run was cut off before this visit ended"
@@ -109,6 +110,7 @@ def write_readouts(
     acquires: Sequence[Acquire],
     ends: Sequence[VisitEnded],
     measurements: Sequence[Measured | MeasurementFailed],
+    verdicts: Sequence[Judged] = (),
 ) -> None:
     """Write one row per field visit: what became of it, its readouts and its quality.
 
@@ -120,7 +122,7 @@ def write_readouts(
     ----------
     path : Path
         Target, replaced in one step.
-    acquires, ends, measurements : sequences
+    acquires, ends, measurements, verdicts : sequences
         From the journal.
 
     Raises
@@ -129,6 +131,7 @@ def write_readouts(
         If the disk refuses.
     """
     told = {(message.visit, message.field): message for message in reversed(measurements)}
+    rejected = {(verdict.visit, verdict.field): verdict.reason for verdict in verdicts}
     lacks = {(lack.address.visit, lack.address.field): lack.reason for end in ends for lack in reversed(end.missing)}
     ended = {end.visit: end for end in ends}
     fixed = {name for name, _ in _VISITED}
@@ -150,6 +153,8 @@ def write_readouts(
                 values |= {f"quality.{name}": value for name, value in message.quality.items()}
                 numbers |= dict.fromkeys(values)
                 row |= {"status": message.status, "reason": message.reason, "objects": message.objects, **values}
+                if key in rejected:
+                    row |= {"status": "qc_fail", "reason": rejected[key]}
             elif message is not None:
                 row |= {"status": message.kind, "reason": message.reason}
             elif key in lacks:
@@ -189,9 +194,7 @@ def write_objects(folder: Path, visit: int, well: str, field: str, objects: Mapp
     """
     if not objects:
         return None
-    # A field may be named anything, a file may not.
-    short = field if _PLAIN_NAME.fullmatch(field) else f"{zlib.crc32(field.encode('utf-8', 'replace')):08x}"
-    path = folder / f"part-{visit:06d}-{short}.parquet"
+    path = _part(folder, visit, field)
     columns = {name: np.asarray(column) for name, column in objects.items()}
     n = len(next(iter(columns.values())))
     place = {
@@ -201,6 +204,45 @@ def write_objects(folder: Path, visit: int, well: str, field: str, objects: Mapp
     }
     _write(path, pa.table(place | {name: pa.array(column) for name, column in columns.items()}))
     return path
+
+
+def read_objects(folder: Path, visit: int, field: str) -> dict[str, NDArray[Any]] | None:
+    """Return the numbers of the objects of one field visit, as `write_objects` wrote them; None without its file.
+
+    Raises
+    ------
+    StorageError
+        If the file is damaged.
+    """
+    path = _part(folder, visit, field)
+    if not path.is_file():
+        return None
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise StorageError(
+            f"{path} cannot be read ({error}). Take it away: its field is left out then, and said to be."
+        ) from error
+    return {name: table[name].to_numpy() for name in table.column_names if not pa.types.is_string(table[name].type)}
+
+
+def write_columns(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Write a table, as CSV where the name ends in ``.csv``, else as Parquet; None and NaN are empty.
+
+    Parameters
+    ----------
+    path : Path
+        Target, replaced in one step.
+    columns : mapping of str to sequence
+        Of equal length, each of one type.
+
+    Raises
+    ------
+    StorageError
+        If the disk refuses.
+    """
+    table = pa.table({name: pa.array(values, from_pandas=True) for name, values in columns.items()})
+    _write(path, table)
 
 
 _ADDRESS: Final = ("well", "field", "profile", "channel", "t", "z", "image", "c", "visit")
@@ -213,11 +255,20 @@ def _well_folder(well: str) -> str:
     return f"{letters}/{int(well[len(letters) :])}"
 
 
+def _part(folder: Path, visit: int, field: str) -> Path:
+    # A field may be named anything, a file may not.
+    short = field if _PLAIN_NAME.fullmatch(field) else f"{zlib.crc32(field.encode('utf-8', 'replace')):08x}"
+    return folder / f"part-{visit:06d}-{short}.parquet"
+
+
 def _write(path: Path, table: pa.Table) -> None:
     temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, temporary, compression="zstd")
+        if path.suffix == ".csv":
+            csv.write_csv(table, temporary)
+        else:
+            pq.write_table(table, temporary, compression="zstd")
         replace_file(temporary, path)
     except OSError as error:
         raise StorageError(

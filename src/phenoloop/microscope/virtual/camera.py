@@ -36,6 +36,8 @@ class Look:
         Configuration group of the light path, and the protocol's name of the channel.
     pixel_size_um : float
         Size of a pixel in the sample.
+    offset_um : (float, float, float)
+        How far from the axis of the stand the objective looks, and how much its focus differs.
     z_um : float or None
         Height the hardware brings by itself during a burst; None: ask the drive.
     salt : int
@@ -46,8 +48,13 @@ class Look:
     group: str
     channel: str
     pixel_size_um: float
+    offset_um: tuple[float, float, float] = (0.0, 0.0, 0.0)
     z_um: float | None = None
     salt: int = 0
+
+
+_REPLACED: Final = ("snapImage", "getImage", "getLastImage", "popNextImageAndMD", "setExposure", "getExposure")
+"""Methods of the core that stand aside."""
 
 
 class VirtualCamera:
@@ -89,8 +96,13 @@ class VirtualCamera:
         self._really_config = core.getCurrentConfig
         self.fit(1)
         self._really_expose(SHORTEST_MS)
-        for name in ("snapImage", "getImage", "getLastImage", "popNextImageAndMD", "setExposure", "getExposure"):
+        for name in _REPLACED:
             setattr(core, name, getattr(self, name))
+
+    def leave(self) -> None:
+        """Give the core its own methods back; a core that holds ours is held by them, and never freed."""
+        for name in _REPLACED:
+            vars(self._core).pop(name, None)
 
     def fit(self, binning: int) -> None:
         """Give the demo camera the size and depth of the specimen's pictures, at a binning."""
@@ -174,9 +186,9 @@ class VirtualCamera:
             height = float(self._really_z()) if self._core.getFocusDevice() else 0.0
         return View(
             address=look.address,
-            x_um=float(x),
-            y_um=float(y),
-            z_um=height,
+            x_um=float(x) - look.offset_um[0],
+            y_um=float(y) - look.offset_um[1],
+            z_um=height - look.offset_um[2],
             config=self._really_config(look.group) if look.group else "",
             channel=look.channel,
             exposure_ms=self._exposure_ms,

@@ -30,6 +30,8 @@ class Cells:
         Brightness of the nuclear stain, about 1.
     intensity, nc_ratio, vesicles : ndarray of float64, shape (n,)
         Level of each cell; the number of vesicles is a whole number.
+    rare : ndarray of float64, shape (n,)
+        0: a cell like most; 1: a rare one; 2: one that only looks like it.
     phase : ndarray of float64, shape (n, 2)
         Where it is on its walk, 0..1.
     spot_cell : ndarray of int64, shape (m,)
@@ -50,6 +52,7 @@ class Cells:
     intensity: Array
     nc_ratio: Array
     vesicles: Array
+    rare: Array
     phase: Array
     spot_cell: NDArray[np.int64]
     spot_x: Array

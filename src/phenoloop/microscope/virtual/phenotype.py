@@ -13,8 +13,18 @@ from pydantic import Field
 from phenoloop.model import Plan, Scalar, WellPlan
 from phenoloop.protocol.base import StrictModel
 
-BASELINES: Final[dict[str, float]] = {"vesicles": 1.0, "intensity": 1.0, "nc_ratio": 0.5, "survival": 1.0}
-"""Quantities a cell has, and their level without treatment."""
+BASELINES: Final[dict[str, float]] = {
+    "vesicles": 1.0,
+    "intensity": 1.0,
+    "nc_ratio": 0.5,
+    "survival": 1.0,
+    "size": 1.0,
+    "stain": 1.0,
+    "elongation": 1.0,
+}
+"""Quantities a cell has, and their level without treatment. A new one goes last: each draws its noise in this order."""
+SHAPES_OF_NUCLEI: Final = ("size", "stain", "elongation")
+"""Quantities that are exact, and the same in every replicate well, unless a curve moves them."""
 
 
 class Response(StrictModel):
@@ -59,6 +69,12 @@ class Phenotype(StrictModel):
         Nuclear over cytoplasmic brightness of a reporter.
     survival : Response or None
         Share of the cells that is still there, at most 1.
+    size : Response or None
+        Diameter of the nucleus, relative to 1.
+    stain : Response or None
+        Brightness of the nuclear stain, relative to 1.
+    elongation : Response or None
+        Length over width of the nucleus, relative to 1.
     """
 
     vesicles: Response | None = Field(default=None, description="bright spots per cell")
@@ -67,6 +83,9 @@ class Phenotype(StrictModel):
     )
     nc_ratio: Response | None = Field(default=None, description="nuclear over cytoplasmic brightness of a reporter")
     survival: Response | None = Field(default=None, description="share of the cells that is still there, at most 1")
+    size: Response | None = Field(default=None, description="diameter of the nucleus, relative to 1")
+    stain: Response | None = Field(default=None, description="brightness of the nuclear stain, relative to 1")
+    elongation: Response | None = Field(default=None, description="length over width of the nucleus, relative to 1")
 
     def response(self, quantity: str) -> Response | None:
         """Return the curve of a quantity; KeyError if there is no such quantity."""
@@ -75,6 +94,9 @@ class Phenotype(StrictModel):
             "intensity": self.intensity,
             "nc_ratio": self.nc_ratio,
             "survival": self.survival,
+            "size": self.size,
+            "stain": self.stain,
+            "elongation": self.elongation,
         }
         return curves[quantity]
 
@@ -155,13 +177,17 @@ def baseline_of(phenotype: Phenotype, quantity: str) -> float:
 def with_replicate_noise(
     levels: Mapping[str, Mapping[str, float]], plan: Plan, well_sd: float
 ) -> dict[str, dict[str, float]]:
-    """Return levels as each well really has them: log-normal around the curve, mean kept, keyed by seed and place."""
+    """Return levels as each well really has them: log-normal around the curve, mean kept, keyed by seed and place.
+
+    A quantity of `SHAPES_OF_NUCLEI` that nothing moves stays exact.
+    """
+    still = {name for name in SHAPES_OF_NUCLEI if set(levels[name].values()) <= {BASELINES[name]}}
     noisy: dict[str, dict[str, float]] = {quantity: {} for quantity in levels}
     for well in plan.wells:
         rng = np.random.default_rng((abs(plan.seed), int(plan.seed < 0), 1, well.row, well.column))
         draws = rng.standard_normal(len(BASELINES))
         for quantity, draw in zip(BASELINES, draws.tolist(), strict=True):
-            factor = math.exp(well_sd * draw - well_sd**2 / 2)
+            factor = 1.0 if quantity in still else math.exp(well_sd * draw - well_sd**2 / 2)
             top = 1.0 if quantity == "survival" else math.inf
             noisy[quantity][well.name] = min(top, levels[quantity][well.name] * factor)
     return noisy

@@ -21,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phenoloop.microscope.virtual.cells import Array, Cells
+from phenoloop.microscope.virtual.flares import FlareParams, onsets
 from phenoloop.microscope.virtual.stamps import SHAPES
+from phenoloop.microscope.virtual.synthetic_params import Rare
 from phenoloop.model import WellPlan
 
 CLOSEST: Final = 1.75
@@ -68,6 +70,8 @@ class Population:
         Level of each quantity in each well: ``[quantity][well]``.
     field_sd, cell_sd : float
         Standard deviation between fields and between cells, relative to the level.
+    rare : Rare or None
+        Cells of another kind.
 
     Raises
     ------
@@ -86,6 +90,7 @@ class Population:
         levels: Mapping[str, Mapping[str, float]],
         field_sd: float,
         cell_sd: float,
+        rare: Rare | None = None,
     ) -> None:
         self._seed = (abs(seed), int(seed < 0))
         self._nucleus_um = nucleus_um
@@ -93,6 +98,7 @@ class Population:
         self._tile_um = tile_um
         self._levels = levels
         self._field_sd, self._cell_sd = field_sd, cell_sd
+        self._rare = rare
         crowding = density * math.pi * (CLOSEST * nucleus_um) ** 2
         if crowding > DENSEST + 1e-9:
             raise ValueError(
@@ -109,11 +115,37 @@ class Population:
 
     def within(self, well: WellPlan, left: float, right: float, low: float, high: float) -> Cells:
         """Return the cells of all tiles that touch a rectangle (micrometres, relative to the middle of the well)."""
+        tiles = self._tiles(left, right, low, high)
+        return Cells.joined([self._tile(well.name, well.row, well.column, i, j) for i, j in tiles])
+
+    def onsets(
+        self, flares: FlareParams, well: WellPlan, box: tuple[float, float, float, float], bin_number: int
+    ) -> Array:
+        """Return when the event of each cell of `within` begins in one bin of time, in its order; NaN without one.
+
+        Parameters
+        ----------
+        flares : FlareParams
+            What events there are.
+        well : WellPlan
+            The well.
+        box : (left, right, low, high)
+            As for `within`.
+        bin_number : int
+            See `flares.onsets`.
+        """
+        found = [np.empty(0)]
+        for i, j in self._tiles(*box):
+            cells = len(self._tile(well.name, well.row, well.column, i, j))
+            uniforms = self._rng(7, well.row, well.column, i, j, bin_number).random((cells, 2))
+            found.append(onsets(flares, uniforms, bin_number))
+        return np.concatenate(found)
+
+    def _tiles(self, left: float, right: float, low: float, high: float) -> list[tuple[int, int]]:
         reach = self._well_radius_um
         columns = range(self._number(max(left, -reach)), self._number(min(right, reach)) + 1)
         rows = range(self._number(max(low, -reach)), self._number(min(high, reach)) + 1)
-        tiles = [self._tile(well.name, well.row, well.column, i, j) for j in rows for i in columns]
-        return Cells.joined(tiles)
+        return [(i, j) for j in rows for i in columns]
 
     def _number(self, place_um: float) -> int:
         return math.floor(place_um / self._tile_um)
@@ -141,11 +173,16 @@ class Population:
         keep &= np.hypot(own.places[:, 0], own.places[:, 1]) + CELL_RADIUS * self._nucleus_um <= self._well_radius_um
         keep &= own.uniforms[:, 0] < self._levels["survival"][well]
         places, uniforms, traits = own.places[keep], own.uniforms[keep], own.traits[keep]
-        size = self._nucleus_um * np.exp(0.09 * traits[:, 0])
-        stretch = np.exp(0.5 * np.abs(0.22 * traits[:, 1]) + 0.02)
+        size = self._nucleus_um * self._levels["size"][well] * np.exp(0.09 * traits[:, 0])
+        stretch = math.sqrt(self._levels["elongation"][well]) * np.exp(0.5 * np.abs(0.22 * traits[:, 1]) + 0.02)
         longest = LARGEST * self._nucleus_um
         level = self._cell_levels(well, row, column, i, j, places, traits)
         count = np.minimum(_poisson_quantile(uniforms[:, 1], level["vesicles"]), self._slots)
+        kind = self._kinds(row, column, i, j, keep)
+        stain = self._levels["stain"][well] * np.exp(0.16 * traits[:, 2])
+        if self._rare is not None:
+            stain = np.where(kind > 0, self._rare.brightness * stain, stain)
+            count = np.where(kind == 1, self._rare.vesicles, count)
         a, b = np.minimum(size * stretch, longest), np.minimum(size / stretch, longest)
         angle = math.pi * uniforms[:, 2]
         slots = self._rng(4, row, column, i, j).random((len(count), 3 * self._slots))
@@ -157,16 +194,27 @@ class Population:
             b=b,
             angle=angle,
             shape=np.floor(SHAPES * (own.marks[keep] * 1e6 % 1)),
-            stain=np.exp(0.16 * traits[:, 2]),
+            stain=stain,
             intensity=level["intensity"],
             nc_ratio=level["nc_ratio"],
             vesicles=count,
+            rare=kind,
             phase=np.stack((traits[:, 8], traits[:, 9]), axis=1) % 1,
             spot_cell=spot_cell,
             spot_x=spot_x,
             spot_y=spot_y,
             spot_peak=spot_peak,
         )
+
+    def _kinds(self, row: int, column: int, i: int, j: int, keep: NDArray[np.bool_]) -> Array:
+        """Return the kind of the kept cells of a tile; drawn apart, so that all else is as without rare cells."""
+        if self._rare is None:
+            return np.zeros(int(keep.sum()))
+        draw = self._rng(5, row, column, i, j).random(len(keep))[keep]
+        uneven = self._rare.uneven
+        factor = 1.0 if uneven == 0 else float(self._rng(6, row, column).gamma(1 / uneven, uneven))
+        share = self._rare.share * factor
+        return np.where(draw < share, 1.0, np.where(draw < share + self._rare.lookalikes, 2.0, 0.0))
 
     def _give_way(self, i: int, j: int, own: _Candidates, around: list[_Candidates]) -> NDArray[np.bool_]:
         """Return which candidates of tile (i, j) have no neighbour with a smaller mark."""

@@ -117,6 +117,11 @@ class Recorded:
             files=(str((base / params.manifest).resolve()),),
         )
 
+    def stamps(self) -> dict[str, tuple[int, int]]:
+        """Return size in bytes and time of change of every picture: what was measured holds while they stay."""
+        paths = sorted({path for stack in self._files.values() for planes in stack for path in planes})
+        return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in paths}
+
     def shape(self) -> tuple[int, int]:
         """Return (height, width) of a frame in pixels."""
         return self._shape

@@ -9,6 +9,7 @@ its columns along x; the stage position is the middle of the frame.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,8 @@ from numpy.typing import NDArray
 
 from phenoloop.microscope.virtual import optics, stamps
 from phenoloop.microscope.virtual.cells import Cells
-from phenoloop.microscope.virtual.phenotype import baseline_of, expected_levels, with_replicate_noise
+from phenoloop.microscope.virtual.flares import FlareParams, brightness
+from phenoloop.microscope.virtual.phenotype import Phenotype, baseline_of, expected_levels, with_replicate_noise
 from phenoloop.microscope.virtual.population import CELL_RADIUS, LARGEST, Population, densest
 from phenoloop.microscope.virtual.sensor import Sensor, noise_key
 from phenoloop.microscope.virtual.synthetic_params import (
@@ -84,6 +86,7 @@ class Synthetic:
             levels=self._levels,
             field_sd=params.field_sd,
             cell_sd=params.cell_sd,
+            rare=params.rare,
         )
         self._middles = np.array([(well.x_um, well.y_um) for well in plan.wells]).reshape(-1, 2)
         self._sensor = Sensor(gain=params.gain, read_noise=params.read_noise, offset=params.offset)
@@ -161,8 +164,8 @@ class Synthetic:
         dict
             ``well`` (str or None), and for the n cells whose centre is in the frame ``centres`` (n, 2) as (row, column)
             in pixels, ``half_axes`` (n, 2) in pixels, ``angles`` (n,) in radians from the column axis towards the row
-            axis, ``vesicles`` (n,), ``intensity`` (n,), ``nc_ratio`` (n,) and ``spots``: for each of them an array
-            (m, 2) of (row, column), also beside the frame.
+            axis, ``vesicles`` (n,), ``intensity`` (n,), ``nc_ratio`` (n,), ``rare`` (n,) (see `Cells`) and ``spots``:
+            for each of them an array (m, 2) of (row, column), also beside the frame.
         """
         well, cells = self._cells(view, 0.0)
         height, width = self.shape()
@@ -178,8 +181,14 @@ class Synthetic:
             "vesicles": cells.vesicles[inside],
             "intensity": cells.intensity[inside],
             "nc_ratio": cells.nc_ratio[inside],
+            "rare": cells.rare[inside],
             "spots": [spots[cells.spot_cell == cell] for cell in inside],
         }
+
+    @property
+    def phenotype(self) -> Phenotype:
+        """How cells follow the plate map."""
+        return self._params.phenotype
 
     def well_effect(self, well: str, quantity: str = "vesicles") -> float:
         """Return the level that the plate map gives a well, on the curve; KeyError for an unknown well or quantity."""
@@ -218,15 +227,58 @@ class Synthetic:
         """Return the nearest well and its cells that may be seen in a view or `beside_um` around it, at its time."""
         if not view.pixel_size_um > 0:
             raise ValueError(f"a view needs a pixel size, not {view.pixel_size_um:g} um; is the objective configured?")
-        params = self._params
         well = self._well_at(view)
-        margin = beside_um + CELL_RADIUS * LARGEST * self._radius_um + params.motion
-        reach_x = params.width * view.pixel_size_um / 2 + margin
-        reach_y = params.height * view.pixel_size_um / 2 + margin
         if well is None:
             return None, Cells.none()
+        box = self._box(view, well, beside_um)
+        cells = self._population.within(well, *box)
+        flares = self._params.events
+        if flares is not None:
+            cells = dataclasses.replace(cells, stain=cells.stain * self._flare(flares, well, box, view.at_s))
+        return well, cells
+
+    def _box(self, view: View, well: WellPlan, beside_um: float) -> tuple[float, float, float, float]:
+        """Return left, right, low and high of what may be seen, relative to the middle of the well."""
+        margin = beside_um + CELL_RADIUS * LARGEST * self._radius_um + self._params.motion
+        reach_x = self._params.width * view.pixel_size_um / 2 + margin
+        reach_y = self._params.height * view.pixel_size_um / 2 + margin
         x, y = view.x_um - well.x_um, view.y_um - well.y_um
-        return well, self._population.within(well, x - reach_x, x + reach_x, y - reach_y, y + reach_y)
+        return x - reach_x, x + reach_x, y - reach_y, y + reach_y
+
+    def _flare(
+        self, flares: FlareParams, well: WellPlan, box: tuple[float, float, float, float], at_s: float
+    ) -> NDArray[np.float64]:
+        """Return how much brighter each cell of a box is at a time: an event of this bin, the last, or the next."""
+        now = math.floor(at_s / flares.bin_s)
+        last, this, coming = (
+            brightness(flares, self._population.onsets(flares, well, box, number), at_s)
+            for number in (now - 1, now, now + 1)
+        )
+        return np.asarray(np.maximum(np.maximum(last, this), coming))
+
+    def event_times(self, view: View, until_s: float) -> list[float]:
+        """Return when events begin in the cells whose centre is in a view, from its time until another, sorted.
+
+        Parameters
+        ----------
+        view : View
+            Place, pixel size, and the time to begin at.
+        until_s : float
+            Run clock to end at.
+        """
+        flares = self._params.events
+        if flares is None:
+            return []
+        well, cells = self._cells(view, 0.0)
+        if well is None:
+            return []
+        height, width = self.shape()
+        x, y = self._to_pixels(view, well, cells, 0)
+        inside = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
+        bins = range(math.floor(view.at_s / flares.bin_s), math.floor(until_s / flares.bin_s) + 1)
+        found = [self._population.onsets(flares, well, self._box(view, well, 0.0), number)[inside] for number in bins]
+        times = np.concatenate(found)
+        return sorted(float(t) for t in times[(times >= view.at_s) & (times < until_s)])
 
     def _to_pixels(
         self, view: View, well: WellPlan | None, cells: Cells, margin_px: int

@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from pydantic import Field
 
+from phenoloop.microscope.virtual.flares import FlareParams
 from phenoloop.microscope.virtual.phenotype import Phenotype
 from phenoloop.protocol.base import StrictModel
 from phenoloop.protocol.quantities import Duration, Length, Percent
@@ -29,6 +30,18 @@ PLATE_HEIGHT_UM: Final = 72_000.0
 """What the rows of a plate of the SBS footprint share."""
 
 
+class Rare(StrictModel):
+    """Rare cells: a bright nucleus, which others have too, and vesicles, which only they have so many of."""
+
+    share: Percent = Field(description="of the cells, that are rare")
+    lookalikes: Percent = Field(default=0.0, description="of the cells, that have the bright nucleus only")
+    brightness: float = Field(default=2.5, gt=0, le=100, description="of such a nucleus, relative to the others")
+    vesicles: int = Field(default=12, ge=1, le=36, description="of a rare cell")
+    uneven: float = Field(
+        default=0.0, ge=0, le=100, description="squared coefficient of variation of the share between wells"
+    )
+
+
 class SyntheticParams(StrictModel):
     """Keys of ``simulation: {kind: synthetic, ...}``."""
 
@@ -41,6 +54,7 @@ class SyntheticParams(StrictModel):
     cells_per_field: float | None = Field(
         default=None, ge=0, description="cells in one field of the profile main; 60 unless so many do not fit"
     )
+    rare: Rare | None = Field(default=None, description="a few cells of another kind, and others that look like them")
     nucleus: Length = Field(default=14.0, gt=0, description="typical diameter of a nucleus")
     well_diameter: Length | None = Field(
         default=None, gt=0, description="cells lie within; taken from the plate unless set"
@@ -57,5 +71,6 @@ class SyntheticParams(StrictModel):
     blur: Length = Field(default=0.35, gt=0, description="standard deviation of the point spread in focus")
     focus: Length = Field(default=0.0, description="stage height at which cells are sharp")
     tilt: Length = Field(default=0.0, description="how much higher the focus lies 10 mm further in x")
+    events: FlareParams | None = Field(default=None, description="cells whose nuclei flare up now and then")
     motion: Length = Field(default=0.0, ge=0, le=100, description="how far cells wander from their place")
     motion_period: Duration = Field(default=7200.0, gt=0, description="time of one turn of their walk")
