@@ -17,7 +17,8 @@ from skimage.measure import regionprops_table
 from skimage.segmentation import expand_labels
 
 from phenoloop.measure.features import object_table
-from phenoloop.model import features
+from phenoloop.measure.profile import field_profile
+from phenoloop.model import FieldProfilePlan, features
 from phenoloop.platform import keep_freed_memory
 
 PROPERTIES = (
@@ -106,6 +107,13 @@ def families(labels: NDArray[np.int32], channels: dict[str, NDArray[np.uint16]])
         print(f"{family:>16}{took - basic:>8.1f} ms{count:>6} columns")
     every = median_ms(lambda: object_table(labels, channels, families=features.FAMILIES))
     print(f"{'all':>16}{every:>8.1f} ms{len(features.columns(list(channels), [], features.FAMILIES)):>6} columns")
+    table = object_table(labels, channels, families=features.FAMILIES)
+    profile = FieldProfilePlan(columns=features.of_phenotype(table))
+    summed = median_ms(lambda: field_profile(table, profile))
+    print(
+        f"whole profile of the field: {every + summed:.1f} CPU ms, {summed:.1f} of them its "
+        f"{len(profile.columns)} medians (without spots; with segmentation and spots: benchmarks/realtime.py)"
+    )
 
 
 def main() -> None:

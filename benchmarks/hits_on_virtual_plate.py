@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,23 +20,13 @@ import numpy as np
 from hits_vs_sweep import draw_curve, f1, mean_and_half
 from phenoloop import api
 from phenoloop.api.resolved import Resolved
-from phenoloop.core import Machine
 from phenoloop.microscope.virtual.synthetic import Synthetic
-from phenoloop.model import (
-    Acquire,
-    FieldReadout,
-    Finish,
-    Measure,
-    Measured,
-    MeasurementFailed,
-    Message,
-    RunEnded,
-    RunStarted,
-    VisitEnded,
-)
+from phenoloop.model import Acquire, FieldReadout, Measured, MeasurementFailed
 from phenoloop.plugins import Registry
 from phenoloop.protocol import load_text, shared_folder
 from phenoloop.storage.journal import read
+from phenoloop.studies.response import KnownFields
+from phenoloop.studies.simulator import Spent, simulate
 
 Field = tuple[str, str]
 LOOK_EVERY = 16
@@ -78,28 +68,15 @@ def sweep_for_real(seed: int, folder: Path, policy: str = "sweep") -> tuple[dict
     return {(wells[m.visit], m.field): m for m in messages if isinstance(m, Measured)}, result
 
 
-def simulate(resolved: Resolved, readouts: Mapping[Field, Measured]) -> list[tuple[int, list[FieldReadout]]]:
+def looks_at(resolved: Resolved, readouts: Mapping[Field, Measured]) -> list[tuple[int, list[FieldReadout]]]:
     """Run the core over measured fields; return (frames, accepted fields) after every few visits and at the end."""
-    machine = Machine(resolved.plan, resolved.decider())
-    per_field = resolved.plan.profiles["main"].frames_per_field
     looks: list[tuple[int, list[FieldReadout]]] = []
-    todo: list[Message] = list(machine.handle(RunStarted(at_s=0.0)))
-    clock = 0.0
-    while todo:
-        command, clock = todo.pop(0), clock + 1
-        if isinstance(command, Acquire):
-            light = {place.field: 0.1 for place in command.visit.fields}
-            todo += machine.handle(VisitEnded(at_s=clock, visit=command.visit.number, light_s=light))
-        elif isinstance(command, Measure):
-            known = readouts[machine.visit(command.visit).well, command.field]
-            todo += machine.handle(dataclasses.replace(known, at_s=clock, visit=command.visit, wall={}))
-            accepted = machine.accepted()
-            if len(accepted) * per_field >= (looks[-1][0] if looks else 0) + LOOK_EVERY:
-                looks.append((len(accepted) * per_field, accepted))
-        elif isinstance(command, Finish):
-            machine.handle(RunEnded(at_s=clock, exit=command.exit))
-    accepted = machine.accepted()
-    return [*looks, (len(accepted) * per_field, accepted)]
+
+    def look(spent: Spent, fields: Sequence[FieldReadout]) -> None:
+        looks.append((spent.frames, list(fields)))
+
+    simulate(resolved.plan, resolved.decider(), KnownFields(readouts), look_every=LOOK_EVERY, look=look)
+    return looks
 
 
 def called(resolved: Resolved, accepted: list[FieldReadout]) -> set[str]:
@@ -126,14 +103,15 @@ def main() -> None:
             specimen = Synthetic(full.simulation.parameters, full.plan)
             true = specimen.true_hits(full.setup.smallest) - set(full.setup.controls)
             half = resolve(seed, "hits", everything // 2)
-            looks = {"hits": simulate(half, readouts)}
+            looks = {"hits": looks_at(half, readouts)}
             frames = looks["hits"][-1][0]
-            looks["sweep"] = simulate(full, readouts)
-            cut = simulate(resolve(seed, "sweep", frames), readouts)[-1][1]
+            looks["sweep"] = looks_at(full, readouts)
+            cut = looks_at(resolve(seed, "sweep", frames), readouts)[-1][1]
             if seed == 1:
                 _, real = sweep_for_real(seed, Path(folder), "hits")
+                freely = looks_at(resolve(seed, "hits"), readouts)[-1][1]  # as the real run: without a limit
                 assert [well["call"] == "hit" for well in real.report["wells"]] == [
-                    well.name in called(half, looks["hits"][-1][1]) for well in half.plan.wells
+                    well.name in called(half, freely) for well in half.plan.wells
                 ], "the core over measured fields must agree with the real run"
         calls = {name: [(n, called(half, fields)) for n, fields in looks[name]] for name in looks}
         controls_called += sum(len(c & set(half.setup.controls)) for name in calls for _, c in calls[name])

@@ -3,7 +3,8 @@
 Readouts are drawn, not measured (a field is a number), but everything that decides is what ships: the loop's machine,
 both policies, ``question: hits``. Each plate has 60 wells with 9 fields: 10 controls, 32 wells of two agonists (8
 doses, 2 wells each; the full effects are 6 and 3.5 field SDs, so that depth matters), 18 inactive wells. Wells differ
-by 0.3 field SDs. A true hit has an effect of at least 1 field SD, the `smallest` of the question.
+by 0.3 field SDs. A true hit has an effect of at least 1 field SD, the `smallest` of the question. Images that only
+measure the effect of a well already called (``confirm``) are left out: they change no call.
 
     python benchmarks/hits_vs_sweep.py --seeds 20 --empty 100 --out hits_vs_sweep.png
 
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,27 +25,11 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from phenoloop.core.deciding import Decider, NamedPolicy
-from phenoloop.core.machine import Machine
-from phenoloop.model import (
-    Acquire,
-    ChannelPlan,
-    Decided,
-    FieldPlace,
-    Finish,
-    Limits,
-    Measure,
-    Measured,
-    Message,
-    Plan,
-    ProfilePlan,
-    RunStarted,
-    Setup,
-    VisitEnded,
-    WellPlan,
-)
+from phenoloop.model import ChannelPlan, FieldPlace, FieldReadout, Limits, Measured, Plan, ProfilePlan, Setup, WellPlan
 from phenoloop.policies.hits import Hits
 from phenoloop.policies.sweep import Sweep
 from phenoloop.questions.hits import HitsQuestion
+from phenoloop.studies.simulator import Spent, simulate
 
 ROWS, COLUMNS, FIELDS = 5, 12, 9
 WELLS = tuple(f"{row}{column}" for row in "ABCDE" for column in range(1, COLUMNS + 1))
@@ -142,6 +126,18 @@ def make_plan(seed: int, batch: int, frames: int | None) -> Plan:
     )
 
 
+class Plate:
+    """Fields that are numbers (a `FieldSource`)."""
+
+    def __init__(self, values: NDArray[np.float64]) -> None:
+        self._values = values
+
+    def measured(self, well: str, field: str) -> Measured:
+        """Return what a field measures."""
+        value = float(self._values[WELLS.index(well), int(field)])
+        return Measured(at_s=0.0, visit=0, field=field, readouts={READOUT: value})
+
+
 def drive(
     kind: type[Hits] | type[Sweep],
     values: NDArray[np.float64],
@@ -170,35 +166,14 @@ def drive(
     policy = NamedPolicy(kind=kind.kind, parameters={}, policy=kind(chosen, setup))  # type: ignore[arg-type]
     fallback = NamedPolicy(kind="sweep", parameters={}, policy=Sweep(Sweep.Params(), setup))
     plan = make_plan(seed, batch, frames)
-    machine = Machine(plan, Decider(policy, fallback, plan))
-    place = {well: i for i, well in enumerate(WELLS)}
     looks: list[Look] = []
-    done, now, reason = 0, 0.0, ""
 
-    def look() -> None:
-        answer = question.answer(machine.accepted())
-        looks.append(Look(done, np.array([answer.wells[well].call == "hit" for well in WELLS])))
+    def look(spent: Spent, fields: Sequence[FieldReadout]) -> None:
+        answer = question.answer(fields)
+        looks.append(Look(spent.frames, np.array([answer.wells[well].call == "hit" for well in WELLS])))
 
-    todo: deque[Message] = deque(machine.handle(RunStarted(at_s=now)))
-    while todo:
-        message = todo.popleft()
-        now += 1.0
-        if isinstance(message, Acquire):
-            todo.extend(machine.handle(VisitEnded(at_s=now, visit=message.visit.number)))
-        elif isinstance(message, Measure):
-            value = float(values[place[machine.visit(message.visit).well], int(message.field)])
-            result = Measured(at_s=now, visit=message.visit, field=message.field, readouts={READOUT: value})
-            todo.extend(machine.handle(result))
-            done += 1
-            if done % look_every == 0:
-                look()
-        elif isinstance(message, Decided):
-            if message.error:
-                raise RuntimeError(message.error)
-        elif isinstance(message, Finish):
-            reason = message.reason
-    look()
-    return Outcome(looks, reason)
+    course = simulate(plan, Decider(policy, fallback, plan), Plate(values), look_every=look_every, look=look)
+    return Outcome(looks, course.reason)
 
 
 def f1(called: Called, true: Called) -> float:
@@ -238,7 +213,8 @@ def compare(
         effects = true_effects(seed)
         values, true = draw_fields(seed, effects), effects >= SMALLEST
         for name, kind in (("hits", Hits), ("sweep", Sweep)):
-            outcome = drive(kind, values, seed, look_every=look_every)
+            params = Hits.Params(confirm=0) if kind is Hits else None
+            outcome = drive(kind, values, seed, params=params, look_every=look_every)
             scores[name][seed] = [f1(outcome.at(n), true) for n in frames]
             controls_called += sum(int((look.called & is_control).sum()) for look in outcome.looks)
             if name == "hits":

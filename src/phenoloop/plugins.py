@@ -1,16 +1,19 @@
 """Which implementation a `kind:` names. Nothing of ours is imported until it is asked for.
 
 Built-ins come through the same door as a lab's own: a group, a kind, and a ``"module:attr"`` string. A lab adds
-its own by an entry point in the group ``phenoloop.<group>``, or by writing ``kind: my_package.my_module:MyPolicy``.
+its own by an entry point in the group ``phenoloop.<group>``, or by writing ``kind: my_package.my_module:MyPolicy``; the
+module may be a file beside the protocol.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Final
 
 from phenoloop.errors import PluginError
@@ -18,12 +21,26 @@ from phenoloop.errors import PluginError
 BUILT_IN: Final[dict[str, dict[str, str]]] = {
     "policies": {
         "sweep": "phenoloop.policies.sweep:Sweep",
+        "events": "phenoloop.policies.events:Events",
         "precise": "phenoloop.policies.precise:Precise",
         "hits": "phenoloop.policies.hits:Hits",
+        "dose_response": "phenoloop.policies.dose_response:DoseResponse",
+        "novelty": "phenoloop.policies.novelty:Novelty",
+        "rare": "phenoloop.policies.rare:Rare",
+        "rules": "phenoloop.policies.rules:Rules",
+        "sequence": "phenoloop.policies.sequence:InSequence",
+        "mix": "phenoloop.policies.mix:Mix",
+        "priority": "phenoloop.policies.priority:Priority",
+        "quota": "phenoloop.policies.quota:Quota",
+        "shadow": "phenoloop.policies.shadow:Shadow",
     },
     "questions": {
         "hits": "phenoloop.questions.hits:HitsQuestion",
         "mean": "phenoloop.questions.mean:MeanQuestion",
+        "events": "phenoloop.questions.events:EventsQuestion",
+        "novelty": "phenoloop.questions.novelty:NoveltyQuestion",
+        "objects": "phenoloop.questions.objects:ObjectsQuestion",
+        "dose_response": "phenoloop.questions.dose_response:DoseResponseQuestion",
     },
     "segmenters": {
         "unet": "phenoloop.segmentation.unet:Unet",
@@ -117,3 +134,50 @@ class Registry:
     def load(self, group: str, kind: str) -> Any:
         """Import and return the class that `kind` names."""
         return self.find(group, kind).load()
+
+
+_BESIDE: Final[list[str]] = []
+"""The folder of the protocol in use, while it is only for its sake on the path of imports."""
+
+
+def look_beside(folder: Path) -> None:
+    """Let ``module:Class`` name a file in the folder of a protocol too, after all that is installed.
+
+    Modules from the folder of the protocol before are forgotten: another lab's file may have the same name.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the protocol lies; nothing happens if it is not there.
+    """
+    here = str(folder.resolve())
+    for other in [path for path in _BESIDE if path != here]:
+        _BESIDE.remove(other)
+        sys.path.remove(other)
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
+            if file and Path(file).is_relative_to(other):
+                del sys.modules[name]
+    if here not in sys.path and folder.is_dir():
+        sys.path.append(here)
+        _BESIDE.append(here)
+        importlib.invalidate_caches()
+
+
+def own_files(targets: Iterable[str], folder: Path) -> list[Path]:
+    """Return the files in a folder that plug-ins come from: what a run must record of a lab's own code.
+
+    Parameters
+    ----------
+    targets : iterable of str
+        ``"module:Class"`` of plug-ins that were loaded.
+    folder : Path
+        Where the protocol lies.
+    """
+    found: list[Path] = []
+    for target in targets:
+        module = sys.modules.get(target.partition(":")[0])
+        file = getattr(module, "__file__", None)
+        if file and Path(file).parent == folder.resolve() and Path(file) not in found:
+            found.append(Path(file))
+    return found

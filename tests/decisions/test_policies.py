@@ -238,12 +238,12 @@ def test_hits_goes_to_the_borderline_and_neither_to_the_clear_nor_to_the_inert()
 
 
 def test_hits_stops_when_no_call_can_change() -> None:
-    policy = known(dict.fromkeys(TREATED[:3], 30.0), n=4)
+    policy = known(dict.fromkeys(TREATED[:3], 30.0), n=4, confirm=0)
     assert policy.ask(8, context(left=LEFT)) == Stop(reason="no further image is likely to change a call")
 
 
 def test_hits_waits_for_what_is_under_way_before_it_stops() -> None:
-    policy = known(dict.fromkeys(TREATED[:3], 30.0), n=4)
+    policy = known(dict.fromkeys(TREATED[:3], 30.0), n=4, confirm=0)
     assert policy.ask(8, context(left=LEFT, pending=[Pending(visit=9, well=TREATED[3], fields=1)])) == []
 
 

@@ -194,7 +194,7 @@ BROKEN = [
     pytest.param("wells_per_batch: 4", "wells_per_batch: 4, in_flight: 2", "{kind: hits", "at least 4", id="in_flight"),
     pytest.param("frames: 400", "frames: 9", "9, duration", "one field takes 10 frames", id="budget below one field"),
     pytest.param(
-        "light_per_field: 2 s", "light_per_field: 90 ms", "90 ms", "0.72 s of light", id="light below one visit"
+        "light_per_field: 2 s", "light_per_field: 90 ms", "90 ms", "0.38 s of light", id="light below one visit"
     ),
     pytest.param("disk: 20 GB", "disk: 1 MB", "1 MB", "one field takes 5.2 MB", id="disk below one field"),
     pytest.param("step: 2 um", "step: 1 nm", "1 nm", "too many", id="too many planes"),

@@ -49,7 +49,9 @@ def ebh(log_evidence: Array, level: float) -> NDArray[np.bool_]:
     """
     family = len(log_evidence)
     rejected = np.zeros(family, dtype=bool)
-    for hits, value in reversed(list(enumerate(sorted(log_evidence, reverse=True), start=1))):
+    # What does not reach the lowest threshold, that of all wells called together, is out whatever the others do.
+    possible = log_evidence[log_evidence >= log_threshold(max(1, family), max(1, family), level)]
+    for hits, value in reversed(list(enumerate(sorted(possible.tolist(), reverse=True), start=1))):
         if value >= log_threshold(hits, family, level):
             rejected = log_evidence >= value
             break

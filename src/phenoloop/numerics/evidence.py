@@ -42,7 +42,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp, ndtri, stdtr
 
-from phenoloop.numerics.rounding import significant
+from phenoloop.numerics.rounding import significant_all
 
 Array = NDArray[np.float64]
 
@@ -67,6 +67,13 @@ _LOG_EFFECT_WEIGHTS: Final[Array] = np.log([0.12, 0.32, 0.32, 0.16, 0.08])
 _TYPICAL_FIELDS: Final = 10
 _LEAST_WELLS: Final = 2
 _CHI2_ONE_SIDED_95: Final = 1.6448536269514722**2
+# What `well_sd_expected` holds likely before the controls speak: wells that differ by 0.3 field SDs, give or take half.
+# It steers and forecasts, it claims nothing.
+TYPICAL_RATIO: Final = 0.09
+_TYPICAL_SPREAD: Final = 2 * math.log(1.5)
+# Ratios that the controls make less likely than this (natural logarithm) are left out of the numerator: it is a sum of
+# positive terms, so e only becomes smaller, by less than its ninth digit for any well that could be in doubt.
+_NEGLIGIBLE: Final = 25.0
 # Distances that `Null.reach` tries, in field SDs.
 _DISTANCES: Final[Array] = np.concatenate([np.arange(0.0, 4.0, 0.4), 4.0 * 1.25 ** np.arange(0, 18)])
 
@@ -133,7 +140,7 @@ def response(mean: Array, centre: float, change: str) -> Array:
     """Return the distance from the controls in the asked direction (in either for ``both``), to nine digits."""
     sign = CHANGES[change]
     raw = sign * (mean - centre) if sign else np.abs(mean - centre)
-    return np.array([significant(float(value)) for value in raw])
+    return significant_all(raw)
 
 
 def expected_controls(fields: Sequence[int], ratio: float) -> WellSums:
@@ -193,10 +200,15 @@ class Null:
         Whether evidence can be computed: two wells or more, and any variation at all.
     centre : float
         Estimated mean of wells without effect; NaN without controls.
+    centre_sd : float
+        Its standard error; NaN where unusable.
     field_sd, well_sd : float
         Estimated spread (restricted maximum likelihood); NaN where unusable.
     well_sd_high : float
         Upper 95 % bound of `well_sd` (likelihood ratio).
+    well_sd_expected : float
+        Mean of `well_sd` over what the controls leave possible, from `TYPICAL_RATIO`, give or take half:
+        where controls are few, the likeliest is often 0, and a model that believes this never doubts a lucky well.
     """
 
     def __init__(self, controls: WellSums) -> None:
@@ -207,7 +219,8 @@ class Null:
         self._scatter = math.fsum(controls.scatter[seen])
         # Means are taken relative to one of them: a large offset must not eat the digits of the spread.
         self._origin = float(mean[0]) if self.wells else math.nan
-        self.centre = self.field_sd = self.well_sd = self.well_sd_high = math.nan
+        self.centre = self.centre_sd = math.nan
+        self.field_sd = self.well_sd = self.well_sd_high = self.well_sd_expected = math.nan
         self.usable = False
         if not self.wells:
             return
@@ -227,10 +240,17 @@ class Null:
         best = int(np.argmax(log_likelihood))
         variance = self._squares / freedom
         self.centre = self._origin + float(self._mean[best])
+        self.centre_sd = math.sqrt(variance[best] / self._precision[best])
         self.field_sd = math.sqrt(variance[best])
         self.well_sd = math.sqrt(_RATIOS[best] * variance[best])
         inside = np.flatnonzero(2 * (log_likelihood[best] - log_likelihood) <= _CHI2_ONE_SIDED_95)
         self.well_sd_high = math.sqrt(max(_RATIOS[i] * variance[i] for i in inside))
+        belief = log_likelihood[1:] - 0.5 * (np.log(_RATIOS[1:] / TYPICAL_RATIO) / _TYPICAL_SPREAD) ** 2
+        weights = np.exp(belief - belief.max())
+        self.well_sd_expected = float((weights * np.sqrt(_RATIOS[1:] * variance[1:])).sum() / weights.sum())
+        likely = log_likelihood[_MIXED] >= log_likelihood[_MIXED].max() - _NEGLIGIBLE
+        self._likely = _MIXED[likely]
+        self._log_weights = _LOG_RATIO_WEIGHTS[likely]
 
     def log_evidence(self, wells: WellSums, change: str) -> Array:
         """Return the natural logarithm of the e-value of each well against "as the controls".
@@ -253,7 +273,7 @@ class Null:
         if self.usable and len(seen):
             some = wells.at(seen)
             raw = self._log_evidence(some.n, some.mean - self._origin, some.scatter, CHANGES[change])
-            log_e[seen] = [significant(float(value)) for value in raw]
+            log_e[seen] = significant_all(raw)
         return log_e
 
     def _log_evidence(self, n: Array, mean: Array, scatter: Array, sign: int) -> Array:
@@ -264,19 +284,20 @@ class Null:
         squares = self._squares[:, None] + scatter
         null = self._log_det[:, None] - 0.5 * np.log(noise) - power * np.log(squares + away**2 / noise)
 
-        away, noise, squares = away[_MIXED, :, None], noise[_MIXED, :, None], squares[_MIXED, :, None]
-        prior = _EFFECTS * (_RATIOS[_MIXED, None, None] + 1 / _TYPICAL_FIELDS)
+        some = self._likely
+        away, noise, squares = away[some, :, None], noise[some, :, None], squares[some, :, None]
+        prior = _EFFECTS * (_RATIOS[some, None, None] + 1 / _TYPICAL_FIELDS)
         wide = noise + prior
         total = squares + away**2 / wide
         power = power[:, None]
-        found = self._log_det[_MIXED, None, None] - 0.5 * np.log(wide) - power * np.log(total)
+        found = self._log_det[some, None, None] - 0.5 * np.log(wide) - power * np.log(total)
         if sign:
             # Half-normal instead of normal: times twice the posterior probability of the asked sign.
             freedom = 2 * power
             scale = np.sqrt(noise * prior / wide * total / freedom)
             right = stdtr(freedom, sign * away * prior / wide / scale)
             found = found + np.log(np.maximum(2 * right, 1e-300))
-        found = found + _LOG_RATIO_WEIGHTS[:, None, None] + _LOG_EFFECT_WEIGHTS
+        found = found + self._log_weights[:, None, None] + _LOG_EFFECT_WEIGHTS
         log_e: Array = logsumexp(found, axis=(0, 2)) - null.max(axis=0)
         return log_e
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from phenoloop.numerics.images import Plane, as_plane, dog_noise_gain, gaussian, noise_sd
+from phenoloop.numerics.images import Plane, as_plane, dog_noise_gain, gaussian, pixel_noise
 
 AUTO_MIN_FOCUS: Final = 0.36
 """What ``focus: auto`` asks of a field: passes every real image measured, fails most of their defocused copies.
@@ -21,7 +22,7 @@ _COARSE: Final = 2.26
 _WIDER: Final = 1.6
 
 
-def focus_score(image: NDArray[Any]) -> float:
+def focus_score(image: NDArray[Any], noise: float | None = None) -> float:
     """Return the sharpness of an image: fine over coarse detail, both freed from noise.
 
     The root of the ratio of the mean squares of two differences of Gaussians, at 1.13 and 2.26 px, after the variance
@@ -34,6 +35,8 @@ def focus_score(image: NDArray[Any]) -> float:
     ----------
     image : ndarray, shape (y, x)
         Integers or floats, finite.
+    noise : float, optional
+        What `pixel_noise` says of it, where that is known already.
 
     Returns
     -------
@@ -48,11 +51,9 @@ def focus_score(image: NDArray[Any]) -> float:
     plane = as_plane(image)
     if min(plane.shape) < 16:
         return float("nan")
-    noise = noise_sd(plane) ** 2
-    if np.asarray(image).dtype.kind in "ui":
-        noise = max(noise, 1 / 12)  # rounding to whole counts, which the median of the residuals may not see
-    fine, fine_noise = _energy(plane, _FINE, noise)
-    coarse, coarse_noise = _energy(plane, _COARSE, noise)
+    variance = (pixel_noise(image) if noise is None else noise) ** 2
+    fine, fine_noise = _energy(plane, _FINE, variance)
+    coarse, coarse_noise = _energy(plane, _COARSE, variance)
     tolerance = 0.03  # the noise level is known to a few percent; what it leaves in doubt is not detail
     if coarse <= coarse_noise or fine + tolerance * fine_noise < 0 or tolerance * fine_noise > 0.1 * coarse:
         return float("nan")
@@ -63,4 +64,4 @@ def _energy(plane: Plane, sigma: float, noise: float) -> tuple[float, float]:
     """Return the mean square of the detail at `sigma` without the noise's part, and that part."""
     detail = gaussian(plane, sigma) - gaussian(plane, _WIDER * sigma)
     part = noise * dog_noise_gain(sigma, _WIDER * sigma)
-    return float(np.mean(detail * detail, dtype=np.float64)) - part, part
+    return cv2.norm(detail, cv2.NORM_L2SQR) / detail.size - part, part

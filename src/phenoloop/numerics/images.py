@@ -102,6 +102,12 @@ def noise_sd(plane: Plane) -> float:
     return float(np.median(np.abs(thin(residual)))) / 0.6745 / 6
 
 
+def pixel_noise(image: NDArray[Any]) -> float:
+    """Return `noise_sd` of an image, and at least what rounding to whole counts does, which the median may not see."""
+    noise = noise_sd(as_plane(image))
+    return max(noise, 12**-0.5) if np.asarray(image).dtype.kind in "ui" else noise
+
+
 def thin(values: NDArray[Any], enough: int = 50_000) -> NDArray[Any]:
     """Return about `enough` evenly spread values, flat, for statistics that need no more (always the same ones)."""
     step = values.size // enough

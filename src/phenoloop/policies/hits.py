@@ -1,43 +1,40 @@
-"""The next fields go where they are most likely to change a call. Controls first, so that the null is known.
+"""The next fields go where they are most likely to change the answer. Controls first, so that the null is known.
 
-The policy looks at the same evidence as ``question: hits``. Wells that are not yet called are ordered by their best
-chance per field of becoming a hit; a small share of the visits is drawn at random; it stops when no well has a chance
-worth a field.
+``aim: call`` looks at the evidence of ``question: hits`` and goes where a further visit is most likely to make a hit;
+``aim: rank`` sorts the wells into responding and not, and goes where a visit is most likely to put one on the other
+side. Whichever it is: controls are looked at again now and then, a small share of the visits is drawn at random, a
+replicate well comes before more fields of the same well, called wells are seen again in images of their own, and it
+stops when no well has a chance worth a field.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from phenoloop.errors import Problem, ProtocolError
 from phenoloop.model import Context, Proposal, Setup, Stop, Visit, VisitResult, Why
-from phenoloop.numerics.evidence import LEAST_CONTROLS, Null, WellSums
+from phenoloop.numerics.evidence import LEAST_CONTROLS, Null, Reach, WellSums
+from phenoloop.numerics.pace import fields_of_a_visit
+from phenoloop.numerics.responders import believe
 from phenoloop.numerics.rounding import significant
-from phenoloop.policies.outlook import Counts, Outlook, look_ahead
+from phenoloop.policies.hits_wishes import Look, Wish, alternating, calls, confirmations, ranking, replicates_first
+from phenoloop.policies.outlook import Counts, called_now, depths, look_ahead
+from phenoloop.policies.replicates import replicate_groups
 from phenoloop.policies.told import Told
 from phenoloop.protocol.base import PolicyParams
 from phenoloop.protocol.quantities import Percent
 
 _CONTROL_SCORE: Final = 3.0
 _LOOK_SCORE: Final = 2.0
-_LARGEST_LOG: Final = 690.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Wish:
-    """A visit that would be worth while."""
-
-    well: int
-    score: float
-    rule: str
-    text: str
-    numbers: Mapping[str, float]
+_TABLE_GROWTH: Final = 1.25
+"""The table of distances is worked out anew for every new control well, and for so many times their fields: it is slow,
+and it only steers."""
 
 
 class Hits:
@@ -53,7 +50,7 @@ class Hits:
     Raises
     ------
     ProtocolError
-        If there is no question with a readout and controls.
+        If there is no question with a readout and controls, or `replicates` names a column that the map has not.
     """
 
     kind: ClassVar[str] = "hits"
@@ -61,6 +58,21 @@ class Hits:
     class Params(PolicyParams):
         """Keys of ``policy: {kind: hits}``."""
 
+        fields_per_visit: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(  # type: ignore[assignment]
+            default=1,
+            description="fields imaged in one trip to a well; auto: more where a trip takes long beside a field",
+        )
+        aim: Literal["call", "rank"] = Field(
+            default="call",
+            description="call: as many wells called as can be; rank: the responding wells on top of the list, which "
+            "takes fewer images where effects are too small to be called",
+        )
+        top: int | None = Field(
+            default=None,
+            ge=1,
+            description="with aim rank, how many wells the list is to hold; without it, all that are likelier to "
+            "respond than not",
+        )
         explore: Percent = Field(default=0.1, description="share of the later visits that go to wells by chance")
         give_up: Percent = Field(
             default=0.01, description="chance of becoming a hit below which a well gets no further field"
@@ -68,6 +80,20 @@ class Hits:
         control_fields: int = Field(default=12, ge=1, description="fields that each control gets, where it has so many")
         control_share: Annotated[Percent, Field(gt=0)] = Field(
             default=0.4, description="share of all fields that can be afforded which may go to controls"
+        )
+        control_again: Percent = Field(
+            default=0.05, description="share of the later visits that go back to controls, against drift"
+        )
+        confirm: int = Field(
+            default=2,
+            ge=0,
+            description="fields in which a called well is seen again, to say how large its effect is; they have no "
+            "part in the call",
+        )
+        replicates: tuple[str, ...] | None = Field(
+            default=None,
+            description="columns of the plate map in which replicate wells agree; without it all columns, "
+            "in groups of at most eight wells",
         )
 
     def __init__(self, params: Params, setup: Setup) -> None:
@@ -80,6 +106,14 @@ class Hits:
         names = set(setup.controls)
         self._controls = np.array([i for i, well in enumerate(setup.wells) if well in names], dtype=np.intp)
         self._family = np.array([i for i, well in enumerate(setup.wells) if well not in names], dtype=np.intp)
+        self._per_visit = (
+            fields_of_a_visit(setup) if params.fields_per_visit == "auto" else int(params.fields_per_visit)
+        )
+        self._groups = replicate_groups(setup, params.replicates)
+        self._most = np.array(setup.fields, dtype=np.int64)[self._family]
+        self._depths = depths(setup)
+        self._reach: Reach | None = None
+        self._reach_from = (0, 0)
 
     # -- the policy -------------------------------------------------------------------------------------------------
 
@@ -90,17 +124,17 @@ class Hits:
         pending = self._told.pending(context)
         first, deeper = self._controls_first(sums, left, pending, self._control_target(context, left))
         # Later control images come between first looks, so that drift does not look like an effect.
-        wishes = first + _alternating(deeper, self._first_look(sums, left, pending))
+        wishes = first + alternating(deeper, self._first_look(k + 1, sums, left, pending))
         if len(wishes) <= k:
-            wishes += self._later(k - len(wishes), sums, left, pending, context)
+            wishes += self._later(k - len(wishes), Look(sums, left, pending, context))
         if not wishes:
-            done = "no further image is likely to change a call" if left.any() else "every field was imaged"
-            return [] if context.pending else Stop(reason=done)
+            done = f"no further image is likely to change {'a call' if self._params.aim == 'call' else 'the ranking'}"
+            return [] if context.pending else Stop(reason=done if left.any() else "every field was imaged")
         instead = self._setup.wells[wishes[k].well] if len(wishes) > k else None
         return [
             Proposal(
                 well=self._setup.wells[wish.well],
-                fields=int(min(self._params.fields_per_visit, left[wish.well])),
+                fields=int(min(wish.fields or self._per_visit, left[wish.well])),
                 score=wish.score,
                 why=Why(rule=wish.rule, text=wish.text, numbers=wish.numbers, instead=instead),
             )
@@ -110,21 +144,41 @@ class Hits:
     def tell(self, visit: Visit, result: VisitResult) -> None:
         """Take in a result; see `phenoloop.ports.Policy`."""
         self._told.tell(visit, result)
+        if visit.well not in self._setup.controls:
+            return
+        null = Null(self._told.sums().at(self._controls))
+        wells, fields = self._reach_from
+        if null.usable and (null.wells > wells or null.fields >= _TABLE_GROWTH * fields):
+            self._reach = null.reach(self._depths, self._setup.change, null.field_sd)
+            self._reach_from = (null.wells, null.fields)
 
     def report(self) -> Mapping[str, Any]:
         """Return what it believes; a chance here steers, it is no claim."""
         sums = self._told.sums()
-        left = np.array(self._setup.fields, dtype=np.int64) - sums.n.astype(np.int64)
-        null, view = self._view(sums, left, np.zeros_like(left))
-        return {
-            "control_wells": null.wells,
-            "control_fields": null.fields,
-            "likely_hits": [self._setup.wells[i] for i in self._family[view.called]],
-            "chance_of_becoming_a_hit": {
-                self._setup.wells[i]: significant(float(chance))
-                for i, chance in zip(self._family, view.chance, strict=True)
-                if chance >= self._params.give_up
+        null = Null(sums.at(self._controls))
+        family = sums.at(self._family)
+        none = np.zeros(len(self._family), dtype=np.int64)
+        left = self._most - family.n.astype(np.int64)
+        said: dict[str, Any] = {"aim": self._params.aim, "control_wells": null.wells, "control_fields": null.fields}
+        if self._reach is None or not null.usable:
+            return said | {"left_alone": self._told.left_alone()}
+        hits, _ = called_now(null, self._reach, family, self._setup, self._most)
+        if self._params.aim == "call":
+            chance = look_ahead(
+                null, self._reach, family, self._setup, hits, self._most, left, none, self._per_visit
+            ).chance
+        else:
+            belief = believe(null, family, self._setup.change, self._setup.smallest)
+            chance = np.where(family.n > 0, belief.chance, 0.0)
+        of_what = "chance_of_becoming_a_hit" if self._params.aim == "call" else "chance_of_responding"
+        return said | {
+            "likely_hits": [self._setup.wells[i] for i in self._family[hits]],
+            of_what: {
+                self._setup.wells[i]: float(share)
+                for i, share in zip(self._family, chance, strict=True)
+                if share >= self._params.give_up
             },
+            "confirmed": [self._setup.wells[i] for i in self._family if self._told.confirmed[i]],
             "left_alone": self._told.left_alone(),
         }
 
@@ -141,7 +195,7 @@ class Hits:
 
     def _controls_first(
         self, sums: WellSums, left: Counts, pending: Counts, target: int
-    ) -> tuple[list[_Wish], list[_Wish]]:
+    ) -> tuple[list[Wish], list[Wish]]:
         """Return wishes for controls that were never looked at, and for those that need more."""
         wishes = []
         for i in self._controls:
@@ -150,111 +204,92 @@ class Hits:
                 text = f"control with {have} of {most} fields: what no effect looks like must be known"
                 numbers = {"fields": float(have), "target": float(most)}
                 score = _LOOK_SCORE if have else _CONTROL_SCORE
-                wishes.append(_Wish(well=int(i), score=score, rule="controls first", text=text, numbers=numbers))
+                wishes.append(
+                    Wish(
+                        well=int(i),
+                        score=score,
+                        rule="controls first",
+                        text=text,
+                        numbers=numbers,
+                        fields=min(self._per_visit, most - have),
+                    )
+                )
         wishes.sort(key=lambda wish: (wish.numbers["fields"], wish.well))
         return [w for w in wishes if not w.numbers["fields"]], [w for w in wishes if w.numbers["fields"]]
 
-    def _first_look(self, sums: WellSums, left: Counts, pending: Counts) -> list[_Wish]:
-        return [
-            _Wish(
-                well=int(i),
-                score=_LOOK_SCORE,
-                rule="first look",
-                text="nothing is known of it yet",
-                numbers={"fields": 0.0},
-            )
-            for i in self._family
-            if left[i] > 0 and sums.n[i] + pending[i] == 0
-        ]
+    def _first_look(self, most: int, sums: WellSums, left: Counts, pending: Counts) -> list[Wish]:
+        new = self._family[(left[self._family] > 0) & (sums.n[self._family] + pending[self._family] == 0)][:most]
+        text, numbers = "nothing is known of it yet", {"fields": 0.0}
+        return [Wish(well=int(i), score=_LOOK_SCORE, rule="first look", text=text, numbers=numbers) for i in new]
 
-    def _later(self, k: int, sums: WellSums, left: Counts, pending: Counts, context: Context) -> list[_Wish]:
+    def _later(self, k: int, look: Look) -> list[Wish]:
         """Return wishes for wells that were looked at before; at least one more than `k` where there are more."""
         if len(self._controls) < LEAST_CONTROLS:
-            return self._rounds(sums, left, pending, "too few controls to call hits, so all wells get the same")
-        null, view = self._view(sums, left, pending)
-        if not null.usable:
-            return self._rounds(sums, left, pending, "the controls tell nothing yet, so all wells get the same")
-        wishes = [
-            self._promising(j, view, sums)
-            for j in range(len(self._family))
-            if not view.called[j] and view.chance[j] >= self._params.give_up and left[self._family[j]] > 0
-        ]
-        wishes.sort(key=lambda wish: (-wish.score, wish.well))
-        return self._with_chance(k, wishes, left, pending, sums, context) if wishes else []
-
-    def _with_chance(
-        self,
-        k: int,
-        wishes: list[_Wish],
-        left: Counts,
-        pending: Counts,
-        sums: WellSums,
-        context: Context,
-    ) -> list[_Wish]:
-        """Give a share of the places to wells drawn at random: insurance against a wrong model."""
-        draws = int((context.rng.random(min(k, len(wishes))) < self._params.explore).sum())
-        wanted = {wish.well for wish in wishes[: max(0, k - draws)]}
-        others = [int(i) for i in self._family if left[i] > 0 and sums.n[i] > 0 and int(i) not in wanted]
-        drawn = [int(i) for i in context.rng.permutation(np.array(others, dtype=np.int64))[:draws]]
-        explored = [
-            _Wish(
-                well=i,
-                score=0.0,
-                rule="explore",
-                text="drawn by chance, in case the model is wrong",
-                numbers={"mean": significant(float(sums.mean[i])), "fields": float(sums.n[i])},
+            return self._rounds(look, "too few controls to call hits, so all wells get the same")
+        null = Null(look.sums.at(self._controls))
+        if not null.usable or self._reach is None:
+            return self._rounds(look, "the controls tell nothing yet, so all wells get the same")
+        left, pending = look.left[self._family], look.pending[self._family]
+        family = look.sums.at(self._family)
+        hits, log_e = called_now(null, self._reach, family, self._setup, self._most)
+        if self._params.aim == "call":
+            view = look_ahead(null, self._reach, family, self._setup, hits, self._most, left, pending, self._per_visit)
+            wishes = calls(k + 1, self._family, view, family, log_e, self._params.give_up)
+        else:
+            belief = believe(null, family, self._setup.change, self._setup.smallest)
+            more = np.minimum(self._per_visit, left)
+            wishes = ranking(
+                k + 1, self._family, belief, family.n + pending, more, self._params.give_up, self._params.top
             )
-            for i in drawn
+        wishes = replicates_first(wishes, self._groups, look, self._controls)
+        unconfirmed = confirmations(self._family[hits], self._told.confirmed, look, self._params.confirm)
+        if not wishes:
+            return unconfirmed
+        if self._scarce(unconfirmed, context=look.context):
+            return unconfirmed + wishes
+        return self._with_chance(k, wishes, look)
+
+    def _scarce(self, unconfirmed: list[Wish], context: Context) -> bool:
+        """Return whether the budget holds no more than what the called wells are to be confirmed with."""
+        if context.frames_left is None or not unconfirmed:
+            return False
+        batch = self._setup.batch * self._per_visit
+        owed = sum(wish.fields for wish in unconfirmed) + batch
+        return context.frames_left <= owed * self._setup.frames_per_field
+
+    def _with_chance(self, k: int, wishes: list[Wish], look: Look) -> list[Wish]:
+        """Give some places to controls and to wells drawn at random: insurance against drift and a wrong model."""
+        places = min(k, len(wishes))
+        lot = look.context.rng.random(places)
+        draws = int((lot < self._params.explore).sum())
+        again = int((lot >= 1 - self._params.control_again).sum())
+        wanted = {wish.well for wish in wishes[: max(0, k - draws - again)]}
+        free = (look.left > 0) & (look.sums.n > 0)
+        free[list(wanted)] = False
+        others = self._family[free[self._family]]
+        drawn = [int(i) for i in look.context.rng.permutation(others)[:draws]]
+        have = look.sums.n + look.pending
+        controls = sorted((int(i) for i in self._controls if look.left[i] > 0), key=lambda i: (have[i], i))[:again]
+        extra = [self._extra(i, "explore", "drawn by chance, in case the model is wrong", look.sums) for i in drawn] + [
+            self._extra(i, "control again", "a control seen again, to know whether the plate drifts", look.sums)
+            for i in controls
         ]
         kept = [wish for wish in wishes if wish.well not in drawn]
-        return kept[: max(0, k - len(explored))] + explored + kept[max(0, k - len(explored)) :]
+        room = max(0, k - len(extra))
+        return kept[:room] + extra + kept[room:]
 
-    def _rounds(self, sums: WellSums, left: Counts, pending: Counts, text: str) -> list[_Wish]:
-        have = sums.n + pending
+    @staticmethod
+    def _extra(well: int, rule: str, text: str, sums: WellSums) -> Wish:
+        numbers = {"fields": float(sums.n[well])}
+        if sums.n[well]:
+            numbers["mean"] = significant(float(sums.mean[well]))
+        return Wish(well=well, score=0.0, rule=rule, text=text, numbers=numbers)
+
+    def _rounds(self, look: Look, text: str) -> list[Wish]:
+        have: NDArray[np.float64] = look.sums.n + look.pending
         wishes = [
-            _Wish(well=i, score=1 / (1 + float(have[i])), rule="rounds", text=text, numbers={"fields": float(have[i])})
-            for i in range(len(left))
-            if left[i] > 0 and have[i] > 0
+            Wish(well=i, score=1 / (1 + float(have[i])), rule="rounds", text=text, numbers={"fields": float(have[i])})
+            for i in range(len(have))
+            if look.left[i] > 0 and have[i] > 0
         ]
         return sorted(wishes, key=lambda wish: (-wish.score, wish.well))
-
-    def _promising(self, j: int, view: Outlook, sums: WellSums) -> _Wish:
-        i = int(self._family[j])
-        chance, distance, needed = (float(a[j]) for a in (view.chance, view.distance, view.needed))
-        text = (
-            f"{distance:.3g} from the controls after {sums.n[i]:g} fields; about {needed:.3g} would be called with all "
-            f"of them; chance of becoming a hit {chance:.0%}"
-        )
-        numbers = {
-            "mean": float(sums.mean[i]),
-            "fields": float(sums.n[i]),
-            "evidence": math.exp(min(float(view.log_e[j]), _LARGEST_LOG)),
-            "distance": distance,
-            "needed": needed,
-            "chance": chance,
-        }
-        return _Wish(
-            well=i,
-            score=float(view.per_field[j]),
-            rule="most likely to change its call",
-            text=text,
-            numbers={name: significant(number) for name, number in numbers.items() if math.isfinite(number)},
-        )
-
-    def _view(self, sums: WellSums, left: Counts, pending: Counts) -> tuple[Null, Outlook]:
-        null = Null(sums.at(self._controls))
-        return null, look_ahead(
-            null,
-            sums.at(self._family),
-            self._setup,
-            left[self._family],
-            pending[self._family],
-            self._params.fields_per_visit,
-        )
-
-
-def _alternating(some: list[_Wish], others: list[_Wish]) -> list[_Wish]:
-    """Return both lists in turn, and the rest of the longer one."""
-    both = min(len(some), len(others))
-    turns = [wish for pair in zip(some[:both], others[:both], strict=True) for wish in pair]
-    return turns + some[both:] + others[both:]

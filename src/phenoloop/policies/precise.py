@@ -1,4 +1,8 @@
-"""More fields where the mean of a well is still uncertain, until every interval is as narrow as asked for."""
+"""More images where a mean is still uncertain, until every interval is as narrow as asked for.
+
+Of wells, each on its own; or, where the question makes groups of wells, of those groups: then the well is the unit, and
+a replicate well comes before another field of the same well.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from phenoloop.model import Context, Proposal, Setup, Stop, Visit, VisitResult, 
 from phenoloop.numerics.evidence import WellSums
 from phenoloop.numerics.intervals import fixed_half_width
 from phenoloop.numerics.rounding import significant
+from phenoloop.policies.precise_groups import GroupWidths, GroupWish, group_wishes
 from phenoloop.policies.told import Told
 from phenoloop.protocol.base import PolicyParams
 from phenoloop.protocol.quantities import Percent
@@ -25,7 +30,7 @@ _BORROWED: Final = 4.0
 
 
 class Precise:
-    """Images the well whose interval is widest, relative to what is asked for.
+    """Images the well, or the group of wells, whose interval is widest, relative to what is asked for.
 
     The width steers; what the report claims is the question's business. Its half-width uses the field SD of the well,
     moderated by that of the plate (``(4 s_plate² + (n - 1) s_well²) / (n + 3)``), so that a stop rule does not fall
@@ -41,7 +46,7 @@ class Precise:
     Raises
     ------
     ProtocolError
-        If neither the policy nor a question names a readout.
+        If neither the policy nor a question names a readout, or `by` is no column of the plate map.
     """
 
     kind: ClassVar[str] = "precise"
@@ -55,6 +60,10 @@ class Precise:
         )
         relative: Annotated[Percent, Field(gt=0)] | None = Field(
             default=None, description="half-width asked for, as a share of the well's mean"
+        )
+        by: str | None = Field(
+            default=None,
+            description="column of the plate map whose groups are to be precise; the question's unless set",
         )
         min_fields: int = Field(default=2, ge=2, description="fields that every well gets first")
 
@@ -72,12 +81,15 @@ class Precise:
         self._params = params
         self._setup = setup
         self._told = Told(setup, readout)
+        self._groups = _groups(setup, params.by or (setup.by if setup.along is None else None))
 
     def ask(self, k: int, context: Context) -> Sequence[Proposal] | Stop:
         """Propose up to `k` visits; see `phenoloop.ports.Policy`."""
         left = self._told.left(context)
         sums = self._told.sums()
         coming = sums.n + self._told.pending(context)
+        if self._groups:
+            return self._ask_for_groups(k, sums, coming, left, context)
         width = self._width(sums, coming)
         wishes: list[tuple[float, int, Why]] = []
         for i in range(len(left)):
@@ -115,6 +127,60 @@ class Precise:
             for score, i, why in wishes[:k]
         ]
 
+    def _ask_for_groups(
+        self, k: int, sums: WellSums, coming: NDArray[np.float64], left: NDArray[np.int64], context: Context
+    ) -> Sequence[Proposal] | Stop:
+        widths, targets = self._group_widths(sums)
+        wishes = group_wishes(widths, self._groups, targets, coming, left, self._params.fields_per_visit, k + 1)
+        if not wishes:
+            return [] if context.pending else Stop(reason=self._why_stop(sums, left))
+        instead = self._setup.wells[wishes[k].well] if len(wishes) > k else None
+        left = left.copy()
+        proposals = []
+        for wish in wishes[:k]:
+            fields = int(min(self._params.fields_per_visit, left[wish.well]))
+            left[wish.well] -= fields
+            proposals.append(self._group_proposal(wish, fields, widths, instead))
+        return proposals
+
+    def _group_proposal(self, wish: GroupWish, fields: int, widths: GroupWidths, instead: str | None) -> Proposal:
+        known = math.isfinite(wish.ratio)
+        place = "a replicate well not yet imaged" if not wish.fields else f"{wish.fields} fields of it before"
+        said = (
+            f"its interval will be {wish.ratio:.2f} times as wide as asked for" if known else "its spread is not known"
+        )
+        numbers = {"wells": float(wish.wells), "fields": float(wish.fields)}
+        mean = widths.mean(self._groups[wish.group])
+        more = {"width_ratio": wish.ratio} if known else {}
+        more |= {"mean": significant(mean)} if math.isfinite(mean) else {}
+        return Proposal(
+            well=self._setup.wells[wish.well],
+            fields=fields,
+            score=min(wish.ratio, 1e6),
+            why=Why(
+                rule="widest group" if known else "first wells of a group",
+                text=f"{wish.group}: {said} with {wish.wells} wells; {place}",
+                numbers=numbers | more,
+                instead=instead,
+            ),
+        )
+
+    def _group_widths(self, sums: WellSums) -> tuple[GroupWidths, dict[str, float]]:
+        widths = GroupWidths(sums, self._groups, 1 - self._setup.level)
+        relative = self._params.relative or 0.0
+        return widths, {
+            name: self._params.half_width or relative * abs(widths.mean(wells)) for name, wells in self._groups.items()
+        }
+
+    def _why_stop(self, sums: WellSums, left: NDArray[np.int64]) -> str:
+        widths, targets = self._group_widths(sums)
+        wide = [name for name in self._groups if not widths.half_width(name, sums.n) <= targets[name]]
+        if not wide:
+            return "the interval of every group is as narrow as asked for"
+        if any(left[i] > 0 for name in wide for i in self._groups[name]):
+            return f"more fields would not narrow {', '.join(wide)}: its wells differ; it takes more replicate wells"
+        return f"no field is left where more are needed: {', '.join(wide)}"
+
     def _width(self, sums: WellSums, n: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the half-width each well would have with `n` fields, over the one asked for; NaN without data."""
         plate = sums.field_sd
@@ -148,4 +214,24 @@ class Precise:
             for i, well in enumerate(self._setup.wells)
             if sums.n[i] > 0
         }
-        return {"wells": wells, "left_alone": self._told.left_alone()}
+        said: dict[str, Any] = {"wells": wells, "left_alone": self._told.left_alone()}
+        if self._groups:
+            widths, targets = self._group_widths(sums)
+            halves = {name: widths.half_width(name, sums.n) / (targets[name] or math.nan) for name in self._groups}
+            said["groups"] = {name: significant(x) if math.isfinite(x) else None for name, x in halves.items()}
+        return said
+
+
+def _groups(setup: Setup, by: str | None) -> dict[str, list[int]]:
+    """Return the wells of each value of a column; empty without one."""
+    if by is None:
+        return {}
+    columns = dict.fromkeys(name for row in setup.properties for name in row)
+    if by not in columns:
+        known = f"it has {', '.join(columns)}" if columns else "there is none"
+        raise ProtocolError(Problem(where="policy.by", message=f"the plate map has no column {by!r}; {known}"))
+    groups: dict[str, list[int]] = {}
+    for i, row in enumerate(setup.properties):
+        if row.get(by) is not None:
+            groups.setdefault(str(row[by]), []).append(i)
+    return groups

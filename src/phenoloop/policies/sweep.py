@@ -1,4 +1,7 @@
-"""The fixed grid: every field of every well, in an order that no result changes. Baseline and fallback."""
+"""The fixed grid: every field of every well, in an order that no result changes. Baseline and fallback.
+
+In a time-lapse it is the fixed grid again and again: each field at its interval, whatever it shows.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,15 @@ import numpy as np
 from pydantic import Field
 
 from phenoloop.model import Context, Proposal, Setup, Stop, Visit, VisitResult, Why
+from phenoloop.numerics.durations import spoken
+from phenoloop.numerics.rounding import significant
+from phenoloop.policies.schedule import Due, Schedule, names_of, together
 from phenoloop.policies.told import Told
 from phenoloop.protocol.base import PolicyParams
 
 
 class Sweep:
-    """Images all fields of all wells.
+    """Images all fields of all wells; in a time-lapse, at every time point.
 
     Parameters
     ----------
@@ -25,6 +31,7 @@ class Sweep:
     """
 
     kind: ClassVar[str] = "sweep"
+    time_lapse: ClassVar[bool] = True
 
     class Params(PolicyParams):
         """Keys of ``policy: {kind: sweep}``."""
@@ -43,9 +50,13 @@ class Sweep:
         chance = np.random.Generator(np.random.PCG64(np.random.SeedSequence([setup.seed, count])))
         order = chance.permutation(count) if params.order == "random" else np.arange(count)
         self._place = {int(well): place for place, well in enumerate(order)}
+        main = setup.profiles.get("main")
+        self._schedule = None if main is None or main.every_s is None else Schedule(setup)
 
     def ask(self, k: int, context: Context) -> Sequence[Proposal] | Stop:
         """Propose the next `k` visits of the grid; see `phenoloop.ports.Policy`."""
+        if self._schedule is not None:
+            return self._time_points(self._schedule, k, context)
         left = self._told.left(context, patient=True)
         per_visit = self._params.fields_per_visit
         wishes: list[tuple[tuple[int, int], int, int]] = []
@@ -60,6 +71,26 @@ class Sweep:
         following = wishes[k][1] if len(wishes) > k else None
         instead = None if following is None else self._setup.wells[following]
         return [self._proposal(key, i, fields, instead) for key, i, fields in wishes[:k]]
+
+    def _time_points(self, schedule: Schedule, k: int, context: Context) -> Sequence[Proposal] | Stop:
+        """Propose what is due soonest; the microscope waits for it."""
+        dues = sorted(schedule.due(context), key=lambda due: (due.at_s, self._place[due.key[0]]))
+        visits = together(dues, context.at_s, self._params.fields_per_visit)
+        if not visits:
+            done = f"the time-lapse of {spoken(schedule.every_s)} steps is complete"
+            return [] if context.pending else Stop(reason=done)
+        instead = self._setup.wells[visits[k][0].key[0]] if len(visits) > k else None
+        return [
+            Proposal(
+                well=self._setup.wells[visit[0].key[0]],
+                fields=names_of(visit),
+                score=float(-rank),
+                why=time_point(visit, schedule, context, instead),
+                # Said also when it is past, so that the journal knows how late a look was.
+                not_before_s=visit[0].at_s if visit[0].point else None,
+            )
+            for rank, visit in enumerate(visits[:k])
+        ]
 
     def _proposal(self, key: tuple[int, int], i: int, fields: int, instead: str | None) -> Proposal:
         wells = len(self._setup.wells)
@@ -78,11 +109,29 @@ class Sweep:
     def tell(self, visit: Visit, result: VisitResult) -> None:
         """Take in a result; only denials change what is asked next."""
         self._told.tell(visit, result)
+        if self._schedule is not None:
+            self._schedule.tell(visit, result)
 
     def report(self) -> Mapping[str, Any]:
         """Return how many wells are complete, for people."""
         accepted = self._told.sums().n
+        if self._schedule is not None:
+            return {
+                "time_points_taken": sum(self._schedule.looks.values()),
+                "time_points_left_out": sum(self._schedule.left_out.values()),
+            }
         return {
             "fields_accepted": int(accepted.sum()),
             "wells_complete": int((accepted >= np.array(self._setup.fields)).sum()),
         }
+
+
+def time_point(visit: Sequence[Due], schedule: Schedule, context: Context, instead: str | None) -> Why:
+    """Return the reason of a regular look in a time-lapse, with how late it already is."""
+    first, late_s = visit[0], context.at_s - visit[0].at_s
+    of = "" if schedule.points is None else f" of {schedule.points}"
+    text = f"time point {first.point + 1}{of}, every {spoken(schedule.every_s)}"
+    if first.point and late_s > 0:
+        text += f"; due {spoken(late_s)} ago"
+    numbers = {"time_point": float(first.point + 1), "late_s": significant(max(0.0, late_s) if first.point else 0.0)}
+    return Why(rule="next time point", text=text, numbers=numbers, instead=instead)

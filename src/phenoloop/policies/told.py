@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from itertools import repeat
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phenoloop.model import Context, Setup, Visit, VisitResult
+from phenoloop.model import CONFIRM, Context, Setup, Visit, VisitResult
 from phenoloop.numerics.evidence import WellSums, summarise
 
 MAX_FAILED: Final = 3
@@ -20,7 +21,8 @@ MAX_VETOED: Final = 2
 class Told:
     """The tells of a run, by well in plate order.
 
-    A field that was rejected, missing, late or without a value is never averaged; it only counts as a failure.
+    A field that was rejected, missing, late or without a value is never averaged; it only counts as a failure. A field
+    taken to confirm a call is counted and not averaged: what chose the well must not be mixed with what judges it.
 
     Parameters
     ----------
@@ -34,6 +36,10 @@ class Told:
         self._index = {well: i for i, well in enumerate(setup.wells)}
         self._readout = readout
         self._values: list[dict[str, float]] = [{} for _ in setup.wells]
+        # Kept up to date well by well: a large plate is summed too slowly for every ask.
+        self._sums = summarise([()] * len(setup.wells))
+        self.confirmed = [0] * len(setup.wells)
+        """Accepted fields of each well that were taken to confirm its call."""
         self.fields = 0
         """Fields that were tried, whatever became of them."""
         self._failed = [0] * len(setup.wells)
@@ -52,14 +58,23 @@ class Told:
         for field in result.fields:
             value = 0.0 if self._readout is None else field.readouts.get(self._readout)
             if field.status == "ok" and value is not None and math.isfinite(value):
-                self._values[i][field.field] = value
+                if visit.role == CONFIRM:
+                    self.confirmed[i] += 1
+                else:
+                    self._values[i][field.field] = value
                 self._failed[i] = 0
             else:
                 self._failed[i] += 1
+        now = summarise([list(self._values[i].values())])
+        for all_wells, well in zip(self._arrays(), (now.n, now.mean, now.scatter), strict=True):
+            all_wells[i] = well[0]
 
     def sums(self) -> WellSums:
         """Return count, mean and scatter of the accepted values of each well."""
-        return summarise([list(values.values()) for values in self._values])
+        return WellSums(*(values.copy() for values in self._arrays()))
+
+    def _arrays(self) -> tuple[NDArray[np.float64], ...]:
+        return self._sums.n, self._sums.mean, self._sums.scatter
 
     def pending(self, context: Context) -> NDArray[np.int64]:
         """Return the fields of each well that are under way."""
@@ -78,10 +93,10 @@ class Told:
         patient : bool
             Keep wells whose images fail: for a policy whose order must not depend on results.
         """
-        left = np.array([context.fields_left.get(well, 0) for well in self._index], dtype=np.int64)
-        for i in range(len(left)):
-            if self._vetoed[i] >= MAX_VETOED or (self._failed[i] >= MAX_FAILED and not patient):
-                left[i] = 0
+        left = np.array([*map(context.fields_left.get, self._index, repeat(0))], dtype=np.int64)
+        left[np.array(self._vetoed) >= MAX_VETOED] = 0
+        if not patient:
+            left[np.array(self._failed) >= MAX_FAILED] = 0
         return left
 
     def left_alone(self) -> list[str]:

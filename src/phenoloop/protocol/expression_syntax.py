@@ -244,7 +244,8 @@ class _Parser:
         if token.kind == "number":
             self._next += 1
             if not math.isfinite(value := float(token.text)):
-                raise ExpressionError(f"{token.text} is too large a number", token.at)
+                said = token.text if len(token.text) <= 20 else f"{token.text[:17]}..."
+                raise ExpressionError(f"{said} is too large a number", token.at)
             return self._count(Number(token.at, value))
         if token.kind == "text":
             self._next += 1

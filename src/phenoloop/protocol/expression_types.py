@@ -44,12 +44,15 @@ class TypeCheck:
     columns : mapping of str to str
         Column to its type, ``"number"`` or ``"text"``.
     objects : bool
-        Columns hold one value per object; else the expression is about one row of the plate map.
+        Columns hold one value per object; else the expression is about one row of a table.
+    place : str
+        What has the columns, in words; the plate map unless said otherwise.
     """
 
-    def __init__(self, columns: Mapping[str, str], *, objects: bool) -> None:
+    def __init__(self, columns: Mapping[str, str], *, objects: bool, place: str = "") -> None:
         self._columns = columns
         self._objects = objects
+        self._place = place
         self.used: dict[str, None] = {}
         self.counts = False
 
@@ -89,6 +92,9 @@ class TypeCheck:
 
     def _unknown(self, node: Name) -> NoReturn:
         names = list(self._columns)
+        if self._place:
+            near = nearest(node.name, names) or f" (it has {_some(names)}); words are put in quotes"
+            raise ExpressionError(f"{self._place} has no {node.name!r}{near}", node.at)
         if not self._objects:
             listed = ", ".join(names) or "none: the protocol has no plate map"
             raise ExpressionError(
@@ -150,7 +156,8 @@ class TypeCheck:
                 f"there is no function {name!r}{nearest(name, FUNCTIONS)} (functions: {', '.join(FUNCTIONS)})", node.at
             )
         if not self._objects and name in (*AGGREGATES, "z") and not (name in ("min", "max") and len(arguments) > 1):
-            raise ExpressionError(f"{name}(...) is over objects; a plate map has none", node.at)
+            place = self._place or "a plate map"
+            raise ExpressionError(f"{name}(...) is over objects; {place} has none", node.at)
         if name in ("abs", "log", "log10", "sqrt"):
             return "number", self._all("number", self._exactly(node, 1), f"{name}()")
         if name == "clip":

@@ -33,6 +33,24 @@ def compare(operator: str, left: Value, right: Value) -> Value:
         return np.where(np.isnan(left) | np.isnan(right), np.nan, _COMPARE[operator](left, right))
 
 
+def compare_words(operator: str, left: object, right: object) -> Value:
+    """Return 1 or 0 for ``==`` or ``!=`` of words row by row, unknown where one of them is None.
+
+    Parameters
+    ----------
+    operator : str
+        ``==`` or ``!=``.
+    left, right : str, None or ndarray of object, shape (n,)
+        Words.
+    """
+    one, other = np.broadcast_arrays(np.asarray(left, dtype=object), np.asarray(right, dtype=object))
+    found = [
+        np.nan if a is None or b is None else float((a == b) == (operator == "=="))
+        for a, b in zip(one.flat, other.flat, strict=True)
+    ]
+    return np.array(found, dtype=np.float64).reshape(one.shape)
+
+
 def both(left: Value, right: Value) -> Value:
     """Kleene ``and``: false wins over unknown."""
     return np.where((left == 0) | (right == 0), 0.0, np.where(np.isnan(left) | np.isnan(right), np.nan, 1.0))

@@ -1,9 +1,9 @@
 """Expressions from source to value: compiled once in their scope, then computed for each field or well.
 
-There are three scopes. *Object*: one value per object, inside the aggregates of a readout. *Field*: one per field,
-the readouts themselves. *Well*: one row of the plate map. Types and names are checked when the expression is compiled,
-so that evaluating one never fails for the data: what is missing or NaN is unknown, a comparison with it is unknown, and
-``and``, ``or``, ``not`` follow Kleene.
+There are four scopes. *Object*: one value per object, inside the aggregates of a readout. *Field*: one per field,
+the readouts themselves. *Well*: one row of the plate map. *Table*: every row of a table at once. Types and names are
+checked when the expression is compiled, so that evaluating one never fails for the data: what is missing or NaN is
+unknown, a comparison with it is unknown, and ``and``, ``or``, ``not`` follow Kleene.
 """
 
 from __future__ import annotations
@@ -34,7 +34,18 @@ from phenoloop.protocol.expression_tree import (
 from phenoloop.protocol.expression_types import AGGREGATES, EACH, TypeCheck
 from phenoloop.protocol.expression_values import Value
 
-__all__ = ["ExpressionError", "Readout", "WellCondition", "compile_readout", "compile_well", "object_names"]
+__all__ = [
+    "ExpressionError",
+    "PerObject",
+    "Readout",
+    "TableCondition",
+    "WellCondition",
+    "compile_object",
+    "compile_readout",
+    "compile_table",
+    "compile_well",
+    "object_names",
+]
 
 
 def object_names(channels: Iterable[str], spots: Iterable[str]) -> tuple[str, ...]:
@@ -89,6 +100,43 @@ class Readout:
 
 
 @dataclass(frozen=True, slots=True)
+class PerObject:
+    """A compiled number or condition per object. Picklable.
+
+    Attributes
+    ----------
+    source : str
+        As written.
+    tree : Node
+        As parsed.
+    names_used : tuple of str
+        Columns it looks at, in order of first use.
+    """
+
+    source: str
+    tree: Node
+    names_used: tuple[str, ...]
+
+    def evaluate(self, columns: Mapping[str, NDArray[Any]], n: int) -> NDArray[np.float64]:
+        """Return one value per object, shape (n,); a condition is 1 or 0, NaN is unknown.
+
+        Parameters
+        ----------
+        columns : mapping of str to ndarray, each of shape (n,)
+            Feature table.
+        n : int
+            Number of objects.
+
+        Raises
+        ------
+        KeyError
+            If a column that it names is not in the table.
+        """
+        table = {name: np.asarray(columns[name], dtype=np.float64) for name in self.names_used}
+        return np.array(np.broadcast_to(_Evaluation(table, n).value(self.tree), (n,)), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
 class WellCondition:
     """A compiled condition over one row of the plate map. Picklable.
 
@@ -110,6 +158,37 @@ class WellCondition:
         """Return whether the condition holds for a well; None is unknown (a cell that it needs is empty)."""
         result = float(_Evaluation(row, 0).value(self.tree))
         return None if np.isnan(result) else bool(result)
+
+
+@dataclass(frozen=True, slots=True)
+class TableCondition:
+    """A compiled condition over all rows of a table. Picklable.
+
+    Attributes
+    ----------
+    source : str
+        As written.
+    tree : Node
+        As parsed.
+    names_used : tuple of str
+        Columns it looks at.
+    """
+
+    source: str
+    tree: Node
+    names_used: tuple[str, ...]
+
+    def evaluate(self, columns: Mapping[str, NDArray[Any]], n: int) -> NDArray[np.float64]:
+        """Return 1, 0 or NaN (unknown) for each row, shape (n,).
+
+        Parameters
+        ----------
+        columns : mapping of str to ndarray, each of shape (n,)
+            Numbers as float64, NaN is unknown; words as objects, None is unknown.
+        n : int
+            Number of rows.
+        """
+        return np.array(np.broadcast_to(_Evaluation(columns, n).value(self.tree), (n,)), dtype=np.float64)
 
 
 def compile_readout(source: str, names: Iterable[str]) -> Readout:
@@ -139,6 +218,35 @@ def compile_readout(source: str, names: Iterable[str]) -> Readout:
     return Readout(source, tree, tuple(check.used), check.counts)
 
 
+def compile_object(source: str, names: Iterable[str], *, condition: bool) -> PerObject:
+    """Compile a condition or a number per object.
+
+    Parameters
+    ----------
+    source : str
+        For example ``z(DNA.mean) > 4``; what is relative is so to the objects of the field.
+    names : iterable of str
+        Columns of the object table (see `object_names`).
+    condition : bool
+        Whether a condition is wanted, or a number.
+
+    Raises
+    ------
+    ExpressionError
+        If it is not in the language, names no column, or is not of that kind.
+    """
+    tree = parse(source)
+    check = TypeCheck(dict.fromkeys(names, "number"), objects=True)
+    kind, level = check.visit(tree)
+    wanted = "condition" if condition else "number"
+    if kind != wanted:
+        hint = ": compare it with something, as in z(DNA.mean) > 4" if condition else ": write it without comparison"
+        raise ExpressionError(f"a {wanted} per object is needed, and this is a {kind}{hint}", tree.at)
+    if level != EACH:
+        raise ExpressionError(f"this is one {kind} for the field; one per object is needed, without mean(...)", tree.at)
+    return PerObject(source, tree, tuple(check.used))
+
+
 def compile_well(source: str, columns: Mapping[str, str]) -> WellCondition:
     """Compile a condition over the columns of the plate map.
 
@@ -160,6 +268,31 @@ def compile_well(source: str, columns: Mapping[str, str]) -> WellCondition:
     if kind != "condition":
         raise ExpressionError(f"this is a {kind}, and a condition is needed: compare it with something", tree.at)
     return WellCondition(source, tree, tuple(check.used))
+
+
+def compile_table(source: str, columns: Mapping[str, str], place: str) -> TableCondition:
+    """Compile a condition over the rows of a table.
+
+    Parameters
+    ----------
+    source : str
+        For example ``mean_vesicles > 3 and n_fields < 4``.
+    columns : mapping of str to str
+        Column to its type, ``"number"`` or ``"text"``.
+    place : str
+        What has the columns, for messages: ``"a rule about wells"``.
+
+    Raises
+    ------
+    ExpressionError
+        If it is not in the language, names no column, mixes numbers with words, or is no condition.
+    """
+    tree = parse(source)
+    check = TypeCheck(columns, objects=False, place=place)
+    kind, _ = check.visit(tree)
+    if kind != "condition":
+        raise ExpressionError(f"this is a {kind}, and a condition is needed: compare it with something", tree.at)
+    return TableCondition(source, tree, tuple(check.used))
 
 
 class _Evaluation:
@@ -207,16 +340,20 @@ class _Evaluation:
 
     def _pair(self, operator: str, left: Node, right: Node) -> Value:
         one, other = self._word(left), self._word(right)
+        if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+            return values.compare_words(operator, one, other)
         if isinstance(one, str) and isinstance(other, str):
             return np.asarray(float((one == other) == (operator == "==")))
         if isinstance(one, str) or isinstance(other, str):
             return np.asarray(np.nan)  # a word against an empty cell
         return values.compare(operator, self.value(left), self.value(right))
 
-    def _word(self, node: Node) -> str | None:
+    def _word(self, node: Node) -> str | NDArray[np.object_] | None:
         found = (
             node.value if isinstance(node, Text) else self._columns.get(node.name) if isinstance(node, Name) else None
         )
+        if isinstance(found, np.ndarray):
+            return found if found.dtype == np.object_ else None
         return found if isinstance(found, str) else None
 
     def _call(self, node: Call) -> Value:

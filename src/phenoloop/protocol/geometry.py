@@ -9,6 +9,8 @@ from typing import Final
 
 import numpy as np
 
+from phenoloop.model import WellShape
+
 Offset = tuple[float, float]
 """Micrometres from the centre of the well, along the plate's own axes: +x to higher columns, +y to row A."""
 
@@ -64,6 +66,11 @@ class PlateGeometry:
             round(self.a1_um[0] + x * cos - y * sin, 3),
             round(self.a1_um[1] + x * sin + y * cos, 3),
         )
+
+    def well_shape(self) -> WellShape:
+        """Return how far a well reaches, for the guard over objects."""
+        width, height = self.well_um
+        return WellShape(width_um=width, height_um=height, circular=self.circular, rotation_deg=self.rotation_deg)
 
     def holds(self, offset: Offset, frame_um: tuple[float, float]) -> bool:
         """Return whether a whole frame around `offset` lies inside the well."""

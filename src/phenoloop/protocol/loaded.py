@@ -23,7 +23,9 @@ class Loaded:
     protocol : Protocol
         The file's content, validated.
     plan, analysis, microscope : Plan, AnalysisPlan, MicroscopePlan
-        What the core, the analysis and the microscope are told.
+        What the core, the analysis of ``main`` and the microscope are told.
+    analyses : mapping of str to AnalysisPlan
+        Of the profiles beside ``main``.
     simulation : SimulationPlan or None
         What stands in for the specimen; None on a real one.
     setup : Setup
@@ -57,6 +59,7 @@ class Loaded:
     text: str
     path: Path | None
     sources: Mapping[str, str]
+    analyses: Mapping[str, AnalysisPlan] = dataclasses.field(default_factory=dict)
 
 
 def _chosen(loaded: Loaded) -> dict[str, Any]:
@@ -72,9 +75,7 @@ def _chosen(loaded: Loaded) -> dict[str, Any]:
 
 def plan_hash(loaded: Loaded) -> str:
     """Return the SHA-256 of everything that determines decisions; not of the host, its paths or its workers."""
-    analysis = _plain(loaded.analysis)
-    for key in ("workers", "executor"):
-        del analysis[key]
+    analysis = _deciding(loaded.analysis)
     simulation = None
     if loaded.simulation is not None:
         parameters = dict(loaded.simulation.parameters)
@@ -88,8 +89,17 @@ def plan_hash(loaded: Loaded) -> str:
         "setup": _plain(loaded.setup),
         **_chosen(loaded),
     }
+    if loaded.analyses:
+        content["analyses"] = {name: _deciding(plan) for name, plan in loaded.analyses.items()}
     text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _deciding(plan: AnalysisPlan) -> dict[str, Any]:
+    analysis = _plain(plan)
+    for key in ("workers", "executor"):
+        del analysis[key]
+    return analysis
 
 
 def _content(value: Any, sources: Mapping[str, str]) -> Any:

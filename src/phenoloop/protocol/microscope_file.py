@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,14 @@ class StageBlock(StrictModel):
         return self
 
 
+class OffsetBlock(StrictModel):
+    """How far the stage and the focus must go so that an objective looks at what the first one looked at."""
+
+    x: Length = 0.0
+    y: Length = 0.0
+    z: Length = 0.0
+
+
 class ObjectiveBlock(StrictModel):
     """An objective by the name that protocols use."""
 
@@ -61,6 +70,12 @@ class ObjectiveBlock(StrictModel):
     group: str = "Objective"
     pixel_size: Length | None = Field(
         default=None, gt=0, description="of an unbinned pixel; from the .cfg unless given"
+    )
+    offset: OffsetBlock = Field(
+        default=OffsetBlock(), description="how far stage and focus go to look at the same place as without offset"
+    )
+    safe_height: Length | None = Field(
+        default=None, description="where the focus drive goes before this objective comes or leaves"
     )
 
 
@@ -71,6 +86,16 @@ class CameraBlock(StrictModel):
     height: int = Field(ge=1)
     bits: int = Field(default=16, ge=1, le=16)
     buffer: Bytes = Field(default=256_000_000, description="circular buffer")
+    rotation: Angle = Field(default=0.0, description="of the picture on the stage, anticlockwise")
+    mirrored: bool = Field(default=False, description="left and right are exchanged before the picture is turned")
+
+    def image_axes(self) -> tuple[float, float, float, float]:
+        """Return where columns and rows lie on the stage; see `ProfilePlan.image_axes`."""
+        cos, sin = math.cos(math.radians(self.rotation)), math.sin(math.radians(self.rotation))
+        right = -1.0 if self.mirrored else 1.0
+        # Rows run against y. Rounded: the last bits of a sine are not the same on every machine.
+        a, b, c, d = (round(value, 12) + 0.0 for value in (right * cos, sin, right * sin, -cos))
+        return a, b, c, d
 
 
 class CostBlock(StrictModel):
@@ -292,6 +317,10 @@ def _check(microscope: Microscope, source: Source, problems: Problems, path: Key
                 f"the group {objective.group!r} has no preset {objective.preset!r}{nearest(objective.preset, presets)}"
             )
             problems.add(source.problem((*at, "preset"), f"{said} (presets: {', '.join(presets)})"))
+        z, safe = file.stage.z, objective.safe_height
+        if safe is not None and z is not None and not z[0] <= safe <= z[1]:
+            said = "the safe height is outside the limits of stage.z"
+            problems.add(source.problem((*at, "safe_height"), said))
     devices = [*cfg.devices, "Core"]
     for block in ("startup", "safe_state", "record"):
         for device in getattr(file, block):

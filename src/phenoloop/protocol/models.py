@@ -11,7 +11,8 @@ from pydantic_core import PydanticCustomError
 
 from phenoloop.model.features import CELLPROFILER, FAMILIES
 from phenoloop.protocol.base import StrictModel
-from phenoloop.protocol.quantities import Bytes, Duration, Exposure, Length, Percent, Pixels
+from phenoloop.protocol.limit_models import AutoExposure, Autonomous, LimitsBlock
+from phenoloop.protocol.quantities import Duration, Exposure, Length, Percent, Pixels
 
 _IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]*$"
 _RESERVED = frozenset({"and", "or", "not", "in"})
@@ -121,6 +122,8 @@ class ExposureColumn(StrictModel):
 
 def _exposure_form(value: Any) -> str:
     # In angle brackets, so that no key of a file can be taken for the tag in the path of an error.
+    if isinstance(value, AutoExposure) or (isinstance(value, Mapping) and ("auto" in value or "max" in value)):
+        return "<auto>"
     return "<column>" if isinstance(value, Mapping | ExposureColumn) else "<value>"
 
 
@@ -133,9 +136,15 @@ class ChannelBlock(StrictModel):
         default=None, description="configuration group; the microscope's channel group unless given"
     )
     exposure: Annotated[
-        Annotated[Exposure, Tag("<value>")] | Annotated[ExposureColumn, Tag("<column>")], Discriminator(_exposure_form)
+        Annotated[Exposure, Tag("<value>")]
+        | Annotated[ExposureColumn, Tag("<column>")]
+        | Annotated[AutoExposure, Tag("<auto>")],
+        Discriminator(_exposure_form),
     ]
-    power: Percent | None = Field(default=None, description="light power, for the record")
+    power: Percent | None = Field(default=None, description="light power; light is exposure times power")
+    acquire_every: int = Field(
+        default=1, ge=1, le=1000, description="time-lapse: imaged at every n-th time point only, the first included"
+    )
 
 
 class ZBlock(StrictModel):
@@ -164,6 +173,10 @@ class Imaging(StrictModel):
     channels: list[ChannelBlock] = Field(min_length=1)
     z: ZBlock | None = None
     autofocus: AutofocusBlock | None = None
+    every: Duration | None = Field(default=None, gt=0, description="time-lapse: interval of the looks at one field")
+    for_: Duration | None = Field(
+        default=None, gt=0, alias="for", description="time-lapse: how long, from the beginning of the run"
+    )
 
 
 class SpotsBlock(StrictModel):
@@ -176,18 +189,37 @@ class SpotsBlock(StrictModel):
     within: Pixels = Field(default=25.0, description="a spot belongs to the nearest object at most this far")
 
 
+def _share_form(value: Any) -> str:
+    return "<word>" if value in ("auto", "off") else "<share>"
+
+
 class QualityBlock(StrictModel):
     """Gates on a field; none of them looks at the question's readout."""
 
     min_objects: int | None = Field(default=None, ge=1)
     max_saturated: Percent | None = None
-    focus: float | Literal["auto", "off"] = "off"
+    focus: float | Literal["auto", "off"] = Field(default="off", description="smallest focus score")
+    confidence: float | Literal["auto", "off"] = Field(
+        default="off", description="smallest mean confidence of the segmenter, 0 to 1; auto: what the segmenter says"
+    )
+    out_of_distribution: float | Literal["auto", "off"] = Field(
+        default="auto",
+        description="largest distance from the fields of the question's controls, in SD per number; off without any",
+    )
+    count_drop: Annotated[
+        Annotated[Percent, Field(gt=0, lt=1), Tag("<share>")] | Annotated[Literal["auto", "off"], Tag("<word>")],
+        Discriminator(_share_form),
+    ] = Field(
+        default="off", description="fall of the objects per field, in several wells in succession, that is too much"
+    )
     retries: int = Field(default=0, ge=0, le=5, description="replacements that a rejected field may cause")
 
-    @field_validator("focus", mode="before")
+    @field_validator("focus", "confidence", "out_of_distribution", mode="before")
     @classmethod
-    def _words(cls, value: Any) -> Any:
+    def _words(cls, value: Any, info: Any) -> Any:
         number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        if number and info.field_name == "confidence" and value > 1:
+            raise PydanticCustomError("confidence", "{given} is more than 1, the surest", {"given": repr(value)})
         if not number and value not in ("auto", "off"):
             said = "{given} is not understood; write auto, off or a number"
             raise PydanticCustomError("focus", said, {"given": repr(value)})
@@ -195,6 +227,20 @@ class QualityBlock(StrictModel):
 
 
 _FAMILIES: Final[dict[str, Any]] = {"items": {"enum": ["all", CELLPROFILER, *FAMILIES]}}
+
+
+class FieldProfileBlock(StrictModel):
+    """The morphological profile of a field: one number per feature, over its objects."""
+
+    families: Annotated[tuple[str, ...], Field(json_schema_extra=_FAMILIES)] = Field(
+        default=("all",), min_length=1, description="families of features that make the profile; all of our own"
+    )
+    summary: Literal["median", "mean"] = Field(default="median", description="over the objects of a field")
+
+    @field_validator("families", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
 
 class AnalysisBlock(StrictModel):
@@ -205,6 +251,9 @@ class AnalysisBlock(StrictModel):
     readouts: dict[Name, str] = Field(min_length=1, description="one number per field")
     features: Annotated[tuple[str, ...], Field(json_schema_extra=_FAMILIES)] = Field(
         default=(), description="families of features for the table of objects, besides those that readouts name"
+    )
+    profile: FieldProfileBlock | None = Field(
+        default=None, description="a profile per field, for policies, questions and `phenoloop profiles`; {} is enough"
     )
     quality: QualityBlock = QualityBlock()
     deadline: Duration = Field(default=10.0, gt=0, description="a later result is kept and not used for decisions")
@@ -220,13 +269,41 @@ class AnalysisBlock(StrictModel):
         return [value] if isinstance(value, Mapping | str) else value
 
 
-class LimitsBlock(StrictModel):
-    """Budgets; none unless given."""
+class ProfileAnalysisBlock(StrictModel):
+    """What a profile's analysis does otherwise than `analysis`; what is not named stays."""
 
-    frames: int | None = Field(default=None, ge=1)
-    duration: Duration | None = Field(default=None, gt=0)
-    disk: Bytes | None = None
-    light_per_field: Duration | None = Field(default=None, gt=0)
+    segment: SegmentBlock | None = None
+    spots: tuple[SpotsBlock, ...] = ()
+    readouts: dict[Name, str] = Field(default_factory=dict, description="one number per field")
+    features: Annotated[tuple[str, ...], Field(json_schema_extra=_FAMILIES)] = ()
+    quality: QualityBlock = QualityBlock()
+
+    @field_validator("spots", "features", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, Mapping | str) else value
+
+
+def _channel_form(value: Any) -> str:
+    return "<name>" if isinstance(value, str) else "<channel>"
+
+
+class ProfileBlock(StrictModel):
+    """A named way of imaging: starts from `imaging` and changes what it names."""
+
+    objective: str | None = None
+    binning: int = Field(default=1, ge=1, le=16)
+    channels: list[
+        Annotated[
+            Annotated[str, Tag("<name>")] | Annotated[ChannelBlock, Tag("<channel>")], Discriminator(_channel_form)
+        ]
+    ] = Field(default=[], min_length=1, description="channels, or names of channels of `imaging`")
+    z: ZBlock | Literal["off"] = "off"
+    autofocus: AutofocusBlock | Literal["off"] = "off"
+    every: Duration | None = Field(default=None, gt=0, description="time-lapse: interval of the looks at one field")
+    analysis: ProfileAnalysisBlock = Field(
+        default=ProfileAnalysisBlock(), description="starts from `analysis` and changes what it names"
+    )
 
 
 def _check_version(value: Any) -> Any:
@@ -256,8 +333,12 @@ class Protocol(StrictModel):
     simulation: SimulationBlock | None = None
     plate: Plate
     imaging: Imaging
+    profiles: dict[Name, ProfileBlock] = Field(
+        default_factory=dict, description="further ways of imaging; `imaging` is the one that is called main"
+    )
     analysis: AnalysisBlock | None = None
     question: PluginBlock | None = None
     policy: PluginBlock
     fallback: PluginBlock = PluginBlock(kind="sweep")
     limits: LimitsBlock = LimitsBlock()
+    autonomy: Autonomous = Field(default="unattended", description="what a person is asked while the run goes on")

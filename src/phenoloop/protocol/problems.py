@@ -82,10 +82,16 @@ def validate(
         known = list(also)
         explained = {meant for detail in details if (meant := _meant(model, detail, known))}
         for detail in details:
-            # A misspelt key is one mistake, not an unknown key and a missing one.
-            if detail["type"] != "missing" or detail["loc"] not in explained:
+            # A misspelt key is one mistake, not an unknown key and a missing one; nor is a list too short because what
+            # stands in it is wrong.
+            wrong_inside = detail["type"] == "too_short" and _has_inside(detail["loc"], details)
+            if not wrong_inside and (detail["type"] != "missing" or detail["loc"] not in explained):
                 problems.add(_problem(model, detail, source, path, known))
         return None
+
+
+def _has_inside(loc: Path, details: Sequence[ErrorDetails]) -> bool:
+    return any(len(one["loc"]) > len(loc) and one["loc"][: len(loc)] == loc for one in details)
 
 
 def _meant(model: type[BaseModel], detail: ErrorDetails, also: Sequence[str]) -> Path | None:
@@ -187,15 +193,16 @@ def keys(model: type[BaseModel]) -> list[str]:
 def _field_models(model: type[BaseModel], key: str) -> list[type[BaseModel]]:
     for name, field in model.model_fields.items():
         if key in (name, field.alias):
-            return list(_models_in(field.annotation))
+            return list(models_in(field.annotation))
     return []
 
 
-def _models_in(annotation: Any) -> Iterable[type[BaseModel]]:
+def models_in(annotation: Any) -> Iterable[type[BaseModel]]:
+    """Return the models that an annotation names."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in typing.get_args(annotation):
-        yield from _models_in(part)
+        yield from models_in(part)
 
 
 def _kinds(model: type[BaseModel]) -> tuple[Any, ...]:

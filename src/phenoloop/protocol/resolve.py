@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from phenoloop.errors import Problem, ProtocolError, UsageError
-from phenoloop.model import Limits, Plan, ProfilePlan, Setup, WellPlan
-from phenoloop.plugins import Registry
+from phenoloop.model import AnalysisPlan, Plan, Setup, WellPlan
+from phenoloop.numerics.pace import fields_of_a_visit
+from phenoloop.plugins import Registry, look_beside, own_files
 from phenoloop.protocol.base import PolicyParams
 from phenoloop.protocol.geometry import PlateGeometry
 from phenoloop.protocol.loaded import Loaded
 from phenoloop.protocol.microscope_file import Microscope, open_microscope
 from phenoloop.protocol.models import PluginBlock, Protocol
 from phenoloop.protocol.platemap import PlateMap
-from phenoloop.protocol.plugin_blocks import Chosen, anchored, choose
+from phenoloop.protocol.plugin_blocks import Chosen, anchored, choose, unmet
 from phenoloop.protocol.problems import Problems, validate
 from phenoloop.protocol.resolve_analysis import check_question, plan_analysis
 from phenoloop.protocol.resolve_imaging import pixel_size_um, plan_profile
+from phenoloop.protocol.resolve_limits import batch_of, check_limits, plan_autonomy, plan_limits
 from phenoloop.protocol.resolve_plate import (
     check_stage,
     matching,
@@ -30,7 +32,10 @@ from phenoloop.protocol.resolve_plate import (
     read_map,
     select_wells,
 )
+from phenoloop.protocol.resolve_profiles import Planner, Ways, with_picks
 from phenoloop.protocol.resolve_specimen import Camera, Specimen, camera_of, choose_specimen, describe
+from phenoloop.protocol.resolve_timelapse import check_policy, with_end, with_gaps
+from phenoloop.protocol.resolve_trust import plan_trust
 from phenoloop.protocol.wells import well_name
 from phenoloop.protocol.yaml_source import Source, read
 
@@ -71,6 +76,7 @@ def load_text(
     path: Path | None = None,
 ) -> Loaded:
     """Check the text of a protocol; see `load`. `base` is the folder its relative paths start from."""
+    look_beside(base)
     source = read(text, name)
     problems = Problems()
     protocol = validate(Protocol, source.data, source, problems)
@@ -124,6 +130,8 @@ class _Resolver:
         wells, camera, specimen = self._wells(microscope, geometry, table, specimen)
         pixel_um = pixel_size_um(protocol.imaging, microscope, source, Problems()) or 1.0
         profile = plan_profile(protocol.imaging, microscope, pixel_um, wells, table, source, problems)
+        profile = with_end(profile, protocol.imaging, protocol.limits, source, problems, ("imaging",))
+        check_policy(chosen.policy, profile, source, problems)
         analysis, readouts = plan_analysis(
             protocol.analysis,
             chosen.segmenter,
@@ -133,16 +141,35 @@ class _Resolver:
             source,
             problems,
         )
+        analysis = with_gaps(analysis, profile, source, problems)
         about = None
         if chosen.question is not None:
             about = check_question(chosen.question, protocol.analysis, readouts, source, problems)
-        controls = self._controls(chosen.question, wells, table)
+        controls = self._named_wells("controls", chosen.question, wells, table)
+        plateau = self._named_wells("plateau", chosen.question, wells, table)
         frame_bytes = camera.frame_bytes if camera is not None else 0
-        self._check_limits(profile, wells, frame_bytes)
+        trust = plan_trust(protocol.analysis, analysis, about, readouts, controls, source, problems)
+        planner = Planner(protocol, microscope, specimen, self._registry, source, problems)
+        ways = planner.plan(profile, analysis, wells, table, frame_bytes)
+        ways = with_picks(ways, chosen.question, source, problems)
+        analysis = ways.analyses["main"]
+        once = specimen is not None and specimen.info is not None and specimen.info.once
+        check_limits(
+            protocol,
+            ways.profiles,
+            wells,
+            controls,
+            ways.frame_bytes,
+            source,
+            problems,
+            batch=batch_of(chosen.policy),
+            once=once,
+        )
         problems.stop()
         policy, fallback = problems.need(chosen.policy), problems.need(chosen.fallback)
-        plan = self._plan(microscope, wells, profile, frame_bytes, specimen, policy, problems.need(geometry))
-        setup = _setup(plan, chosen.question, about, controls, policy)
+        plan = self._plan(microscope, wells, ways, specimen, policy, problems.need(geometry), controls)
+        plan = replace(plan, trust=trust)
+        setup = replace(_setup(plan, analysis, chosen.question, about, controls, plateau, policy), objects=ways.objects)
         self._try_to_build(plan, setup, chosen, specimen)
         problems.stop()
         question = chosen.question
@@ -150,6 +177,7 @@ class _Resolver:
             protocol=protocol,
             plan=plan,
             analysis=analysis,
+            analyses={name: plan for name, plan in ways.analyses.items() if name != "main"},
             microscope=microscope.plan(),
             simulation=specimen.plan if specimen is not None else None,
             setup=setup,
@@ -169,8 +197,14 @@ class _Resolver:
                 **({table.file: table.sha256} if table is not None else {}),
                 **microscope.hashes,
                 **(specimen.hashes if specimen is not None else {}),
+                **{file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in self._own_files(chosen)},
             },
         )
+
+    def _own_files(self, chosen: _Chosen) -> list[Path]:
+        """Return the files beside the protocol that its plug-ins come from."""
+        parts = [one for one in (chosen.policy, chosen.fallback, chosen.question, chosen.segmenter) if one is not None]
+        return own_files([target for one in parts for target in one.targets], self._base)
 
     def _plugins(self) -> _Chosen:
         protocol, source, problems = self._protocol, self._source, self._problems
@@ -183,6 +217,7 @@ class _Resolver:
         policy = find("policies", protocol.policy, "policy")
         # A fallback goes on in the same steps unless it says otherwise.
         shape = {} if policy is None else {key: getattr(policy.params, key) for key in PolicyParams.model_fields}
+        shape = {key: value for key, value in shape.items() if not isinstance(value, str)}  # "auto" is one policy's own
         return _Chosen(
             policy=policy,
             fallback=find("policies", protocol.fallback, "fallback", defaults=shape),
@@ -223,57 +258,42 @@ class _Resolver:
         check_stage(wells, microscope.stage_box(), source, problems)
         return wells, camera, specimen
 
-    def _controls(self, question: Chosen | None, wells: Sequence[WellPlan], table: PlateMap | None) -> tuple[str, ...]:
-        expression = None if question is None else getattr(question.params, "controls", None)
+    def _named_wells(
+        self, key: str, question: Chosen | None, wells: Sequence[WellPlan], table: PlateMap | None
+    ) -> tuple[str, ...]:
+        """Return the wells that an expression of the question names."""
+        expression = None if question is None else getattr(question.params, key, None)
         if expression is None:
             return ()
         places = [(well.row, well.column) for well in wells]
-        path = ("question", "controls")
         said = "there is nothing to compare with"
-        found = matching(expression, places, table, self._source, self._problems, path, said)
+        found = matching(expression, places, table, self._source, self._problems, ("question", key), said)
         return tuple(well_name(*well) for well in found)
-
-    def _check_limits(self, profile: ProfilePlan, wells: Sequence[WellPlan], frame_bytes: int) -> None:
-        limits, source, problems = self._protocol.limits, self._source, self._problems
-        frames = profile.frames_per_field
-        if limits.frames is not None and limits.frames < frames:
-            said = f"one field takes {frames} frames, so nothing could be imaged"
-            problems.add(source.problem(("limits", "frames"), said))
-        if limits.disk is not None and limits.disk < frames * frame_bytes:
-            said = f"one field takes {frames * frame_bytes / 1e6:.1f} MB, so nothing could be imaged"
-            problems.add(source.problem(("limits", "disk"), said))
-        light = max((profile.light_s(well.name) for well in wells), default=0.0)
-        if limits.light_per_field is not None and limits.light_per_field < light:
-            said = f"one visit gives a field {light:g} s of light, so nothing could be imaged"
-            problems.add(source.problem(("limits", "light_per_field"), said))
 
     def _plan(
         self,
         microscope: Microscope,
         wells: Sequence[WellPlan],
-        profile: ProfilePlan,
-        frame_bytes: int,
+        ways: Ways,
         specimen: Specimen | None,
         policy: Chosen,
         geometry: PlateGeometry,
+        controls: tuple[str, ...],
     ) -> Plan:
         protocol = self._protocol
-        limits, analysis = protocol.limits, protocol.analysis
-        batch = int(getattr(policy.params, "wells_per_batch", 8))
+        analysis = protocol.analysis
+        batch = batch_of(policy)
         return Plan(
             name=protocol.name,
             seed=protocol.seed,
             plate_rows=geometry.rows,
             plate_columns=geometry.columns,
             wells=tuple(wells),
-            profiles={"main": profile},
+            profiles=ways.profiles,
             stage=microscope.stage_box(),
-            limits=Limits(
-                frames=limits.frames,
-                duration_s=limits.duration,
-                disk_bytes=limits.disk,
-                light_per_field_s=limits.light_per_field,
-            ),
+            limits=plan_limits(protocol.limits),
+            controls=controls,
+            autonomy=plan_autonomy(protocol.autonomy),
             batch=batch,
             in_flight=int(getattr(policy.params, "in_flight", None) or 2 * batch),
             readouts=tuple(analysis.readouts) if analysis is not None else (),
@@ -282,8 +302,9 @@ class _Resolver:
             virtual_clock=specimen is not None,
             analysis_latency_s=specimen.latency_s if specimen is not None else 0.2,
             deadline_s=analysis.deadline if analysis is not None else 10.0,
-            frame_bytes=frame_bytes,
+            frame_bytes=ways.frame_bytes,
             cost=microscope.cost(),
+            well_shape=geometry.well_shape(),
         )
 
     def _try_to_build(self, plan: Plan, setup: Setup, chosen: _Chosen, specimen: Specimen | None) -> None:
@@ -292,8 +313,14 @@ class _Resolver:
         for key, part in parts:
             if part is None:
                 continue
+            if unmet(part, part.plugin, setup, key, self._source, self._problems):
+                continue
             try:
-                part.plugin(part.plugin.Params(**part.parameters), setup)
+                built = part.plugin(part.plugin.Params(**part.parameters), setup)
+                unmet(part, built, setup, key, self._source, self._problems)
+                for name in ("try_out", "try_alone"):
+                    if (attempt := getattr(built, name, None)) is not None:
+                        attempt()
             except (ProtocolError, ValueError) as error:
                 self._problems.add(*anchored(error, self._source, (key,)))
         if chosen.segmenter is not None:
@@ -309,11 +336,20 @@ class _Resolver:
                 self._problems.add(*anchored(error, self._source, ("simulation",)))
 
 
-def _setup(plan: Plan, question: Chosen | None, about: str | None, controls: Sequence[str], policy: Chosen) -> Setup:
+def _setup(
+    plan: Plan,
+    analysis: AnalysisPlan,
+    question: Chosen | None,
+    about: str | None,
+    controls: Sequence[str],
+    plateau: Sequence[str],
+    policy: Chosen,
+) -> Setup:
     asked = question.params if question is not None else None
     confidence = getattr(asked, "confidence", None)
     level = getattr(asked, "false_hits", None if confidence is None else round(1 - confidence, 12))
-    return Setup(
+    per_visit = getattr(policy.params, "fields_per_visit", 1)
+    setup = Setup(
         wells=tuple(well.name for well in plan.wells),
         fields=tuple(len(well.fields) for well in plan.wells),
         controls=tuple(controls),
@@ -321,9 +357,23 @@ def _setup(plan: Plan, question: Chosen | None, about: str | None, controls: Seq
         change=getattr(asked, "change", "up"),
         smallest=getattr(asked, "smallest", 0.0),
         level=0.05 if level is None else level,
-        fields_per_visit=int(getattr(policy.params, "fields_per_visit", 1)),
+        fields_per_visit=per_visit if isinstance(per_visit, int) else 1,
         batch=plan.batch,
         frames_per_field=plan.profiles["main"].frames_per_field,
         seed=plan.seed,
         properties=tuple(well.properties for well in plan.wells),
+        along=getattr(asked, "along", None),
+        by=getattr(asked, "by", None),
+        plateau=tuple(plateau),
+        plate_rows=plan.plate_rows,
+        plate_columns=plan.plate_columns,
+        profile_features=() if analysis.profile is None else analysis.profile.columns,
+        field_names=tuple(tuple(well.fields[i].name for i in well.choice) for well in plan.wells),
+        readouts=plan.readouts,
+        profiles=plan.profiles,
+        light_per_field_s=plan.limits.light_per_field_s,
+        places=tuple(well.fields for well in plan.wells),
+        cost=plan.cost,
+        limits=plan.limits,
     )
+    return setup if isinstance(per_visit, int) else replace(setup, fields_per_visit=fields_of_a_visit(setup))

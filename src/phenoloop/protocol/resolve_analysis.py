@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from phenoloop.model import AnalysisPlan, QualityPlan, SegmentPlan, SpotsPlan
+from phenoloop.model import AnalysisPlan, FieldProfilePlan, QualityPlan, SegmentPlan, SpotsPlan, features
 from phenoloop.model.features import CELLPROFILER, FAMILIES
+from phenoloop.plugins import Plugin
 from phenoloop.protocol.expressions import ExpressionError, Readout, compile_readout, object_names
 from phenoloop.protocol.models import AnalysisBlock, QualityBlock
 from phenoloop.protocol.names import nearest
@@ -23,6 +24,7 @@ def plan_analysis(
     bit_depth: int | None,
     source: Source,
     problems: Problems,
+    at: Path = ("analysis",),
 ) -> tuple[AnalysisPlan, dict[str, Readout]]:
     """Return the analysis and the compiled readouts; what cannot be resolved is a problem.
 
@@ -38,14 +40,16 @@ def plan_analysis(
         Size of a binned pixel.
     bit_depth : int or None
         Of the camera, where it is known before the run.
+    at : tuple
+        Where the block stands.
     """
     if block is None:
         return AnalysisPlan(channels=tuple(channels), pixel_size_um=pixel_um, bit_depth=bit_depth), {}
-    _check_channel(block.segment.channel, channels, ("analysis", "segment", "channel"), source, problems)
-    one = source.has("analysis", "spots", "name") or not source.has("analysis", "spots", 0)
+    _check_channel(block.segment.channel, channels, (*at, "segment", "channel"), source, problems)
+    one = source.has(*at, "spots", "name") or not source.has(*at, "spots", 0)
     taken = {block.segment.name: "the labels of analysis.segment", **dict.fromkeys(channels, "a channel")}
     for index, spots in enumerate(block.spots):
-        path: Path = ("analysis", "spots") if one else ("analysis", "spots", index)
+        path: Path = (*at, "spots") if one else (*at, "spots", index)
         _check_channel(spots.channel, channels, (*path, "channel"), source, problems)
         if spots.name in taken:
             said = f"{spots.name!r} is the name of {taken[spots.name]} already; choose another name"
@@ -57,7 +61,8 @@ def plan_analysis(
         try:
             readouts[name] = compile_readout(expression, names)
         except ExpressionError as error:
-            problems.add(source.problem(("analysis", "readouts", name), error.message, within=error.at))
+            problems.add(source.problem((*at, "readouts", name), error.message, within=error.at))
+    profile, profiled = _profile(block, channels, source, problems)
     plan = AnalysisPlan(
         channels=tuple(channels),
         segment=None
@@ -80,8 +85,9 @@ def plan_analysis(
             for spots in block.spots
         ),
         readouts=dict(block.readouts),
-        families=_families(block.features, source, problems),
-        quality=_quality(block.quality),
+        families=tuple(dict.fromkeys((*_families(block.features, (*at, "features"), source, problems), *profiled))),
+        profile=profile,
+        quality=_quality(block.quality, segmenter),
         pixel_size_um=pixel_um,
         bit_depth=bit_depth,
         workers=block.workers,
@@ -91,10 +97,33 @@ def plan_analysis(
     return plan, readouts
 
 
-def _families(asked: Sequence[str], source: Source, problems: Problems) -> tuple[str, ...]:
+def _profile(
+    block: AnalysisBlock, channels: Sequence[str], source: Source, problems: Problems
+) -> tuple[FieldProfilePlan | None, tuple[str, ...]]:
+    """Return the profile that is asked for, and the families it is made of."""
+    if block.profile is None:
+        return None, ()
+    path: Path = ("analysis", "profile", "families")
+    families = _families(block.profile.families, path, source, problems)
+    of_table = features.catalogue(channels, [spots.name for spots in block.spots])
+    columns = [name for name, feature in of_table.items() if feature.family in families]
+    if CELLPROFILER in families and find_spec("cp_measure") is not None:
+        # only the package knows its names; asked for by name, because the measuring part lies above this one
+        plugin = Plugin("features", CELLPROFILER, "phenoloop.measure.cp_measure:CellProfiler", "phenoloop")
+        columns += plugin.load()().names(channels)
+    chosen = features.of_phenotype(columns)
+    if not chosen and families:
+        said = (
+            f"{', '.join(families)} has no feature here that can stand in a profile; add families, or take this line "
+            "out for all of them"
+        )
+        problems.add(source.problem(path, said))
+    return FieldProfilePlan(columns=chosen, summary=block.profile.summary), families
+
+
+def _families(asked: Sequence[str], block: Path, source: Source, problems: Problems) -> tuple[str, ...]:
     """Return the families of features that are asked for, ``all`` written out."""
     known = ("all", CELLPROFILER, *FAMILIES)
-    block: Path = ("analysis", "features")
     for index, name in enumerate(asked):
         path = (*block, index) if source.has(*block, 0) else block
         if name not in known:
@@ -113,15 +142,23 @@ def _check_channel(name: str, channels: Sequence[str], path: Path, source: Sourc
         problems.add(source.problem(path, said))
 
 
-def _quality(block: QualityBlock) -> QualityPlan:
+def _quality(block: QualityBlock, segmenter: Chosen | None) -> QualityPlan:
     focus: float | None = None
+    confidence: float | None = None
+    if block.confidence == "auto":
+        # only its author knows what its scores mean; one that says nothing is not judged by them
+        confidence = getattr(segmenter.plugin, "least_confidence", None) if segmenter is not None else None
+    elif block.confidence != "off":
+        confidence = float(block.confidence)
     if block.focus == "auto":
         from phenoloop.numerics.focus import AUTO_MIN_FOCUS  # brings OpenCV
 
         focus = AUTO_MIN_FOCUS
     elif block.focus != "off":
         focus = float(block.focus)
-    return QualityPlan(min_objects=block.min_objects, max_saturated=block.max_saturated, min_focus=focus)
+    return QualityPlan(
+        min_objects=block.min_objects, max_saturated=block.max_saturated, min_focus=focus, min_confidence=confidence
+    )
 
 
 def check_question(

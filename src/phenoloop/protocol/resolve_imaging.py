@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from phenoloop.model import AutofocusPlan, ChannelPlan, ProfilePlan, WellPlan
+from phenoloop.protocol.limit_models import AutoExposure
 from phenoloop.protocol.microscope_file import Microscope
 from phenoloop.protocol.models import ChannelBlock, ExposureColumn, Imaging, ZBlock
 from phenoloop.protocol.names import nearest
@@ -14,14 +15,19 @@ from phenoloop.protocol.problems import Problems
 from phenoloop.protocol.yaml_source import Path, Source
 
 
-def pixel_size_um(imaging: Imaging, microscope: Microscope, source: Source, problems: Problems) -> float | None:
-    """Return the size of a binned pixel in the sample, or None where it is not known; that is a problem."""
+def pixel_size_um(
+    imaging: Imaging, microscope: Microscope, source: Source, problems: Problems, at: Path = ("imaging",)
+) -> float | None:
+    """Return the size of a binned pixel in the sample, or None where it is not known; that is a problem.
+
+    `at` is where the block stands.
+    """
     size: float | None
     if imaging.objective is None:
         size = microscope.file.pixel_size or microscope.cfg.pixel_size_um(microscope.cfg.startup)
         if size is None:
             said = f"name the objective, or give pixel_size in the microscope file {microscope.name}: it is not known"
-            problems.add(source.problem(("imaging", "objective"), said, key=True))
+            problems.add(source.problem((*at, "objective"), said, key=True))
             return None
         return size * imaging.binning
     known = microscope.file.objectives
@@ -36,16 +42,14 @@ def pixel_size_um(imaging: Imaging, microscope: Microscope, source: Source, prob
         names = [*known, *presets]
         said = f"the microscope {microscope.name} has no objective {imaging.objective!r}"
         hint = nearest(imaging.objective, names)
-        problems.add(
-            source.problem(("imaging", "objective"), f"{said}{hint} (objectives: {', '.join(names) or 'none'})")
-        )
+        problems.add(source.problem((*at, "objective"), f"{said}{hint} (objectives: {', '.join(names) or 'none'})"))
         return None
     if not size:
         said = (
             f"the pixel size of {imaging.objective} is not known: give pixel_size for it in the microscope file "
             f"{microscope.name}, or calibrate it in {microscope.cfg.path.name}"
         )
-        problems.add(source.problem(("imaging", "objective"), said))
+        problems.add(source.problem((*at, "objective"), said))
         return None
     return size * imaging.binning
 
@@ -66,12 +70,14 @@ def plan_profile(
     table: PlateMap | None,
     source: Source,
     problems: Problems,
+    name: str = "main",
+    at: Path = ("imaging",),
 ) -> ProfilePlan:
-    """Return the profile ``main``; what cannot be resolved is a problem."""
+    """Return a profile; what cannot be resolved is a problem. `at` is where its block stands."""
     group, config = objective_preset(imaging, microscope)
     channels: dict[str, ChannelPlan] = {}
     for index, block in enumerate(imaging.channels):
-        path: Path = ("imaging", "channels", index)
+        path: Path = (*at, "channels", index)
         if block.name in channels:
             problems.add(
                 source.problem((*path, "name"), f"a channel {block.name!r} is there already; choose another name")
@@ -83,17 +89,21 @@ def plan_profile(
             exposure_ms=_exposure(block),
             exposures_ms=_exposures(block, wells, table, source, problems, (*path, "exposure")),
             power=block.power,
+            auto=block.exposure.auto if isinstance(block.exposure, AutoExposure) else None,
+            acquire_every=block.acquire_every,
         )
     return ProfilePlan(
-        name="main",
+        name=name,
         channels=tuple(channels.values()),
         pixel_size_um=pixel_um,
         objective=imaging.objective,
         objective_group=group,
         objective_config=config,
         binning=imaging.binning,
-        z_offsets_um=_planes(imaging.z, source, problems),
-        autofocus=_autofocus(imaging, list(channels), source, problems),
+        z_offsets_um=_planes(imaging.z, source, problems, at),
+        autofocus=_autofocus(imaging, list(channels), source, problems, at),
+        every_s=imaging.every,
+        for_s=imaging.for_ if name == "main" else None,  # how long the others go on is the policy's business
     )
 
 
@@ -118,7 +128,8 @@ def _group(block: ChannelBlock, microscope: Microscope, source: Source, problems
 def _exposure(block: ChannelBlock) -> float:
     if isinstance(block.exposure, ExposureColumn):
         return block.exposure.otherwise or 1.0  # without `otherwise` every well has its own
-    return block.exposure
+    # The longest that may be metered, so that forecast and budgets are on the safe side until it is.
+    return block.exposure.max if isinstance(block.exposure, AutoExposure) else block.exposure
 
 
 def _exposures(
@@ -158,17 +169,19 @@ def _exposures(
     return found
 
 
-def _planes(block: ZBlock | None, source: Source, problems: Problems) -> tuple[float, ...]:
+def _planes(block: ZBlock | None, source: Source, problems: Problems, at: Path) -> tuple[float, ...]:
     if block is None:
         return ()
     planes = math.floor(block.range / block.step + 1e-9) + 1
     if planes > 1000:
-        problems.add(source.problem(("imaging", "z", "step"), f"{planes} planes are too many; at most 1000"))
+        problems.add(source.problem((*at, "z", "step"), f"{planes} planes are too many; at most 1000"))
         return ()
     return tuple(round((plane - (planes - 1) / 2) * block.step, 6) for plane in range(planes))
 
 
-def _autofocus(imaging: Imaging, channels: Sequence[str], source: Source, problems: Problems) -> AutofocusPlan | None:
+def _autofocus(
+    imaging: Imaging, channels: Sequence[str], source: Source, problems: Problems, at: Path
+) -> AutofocusPlan | None:
     block = imaging.autofocus
     if block is None:
         return None
@@ -176,11 +189,11 @@ def _autofocus(imaging: Imaging, channels: Sequence[str], source: Source, proble
         said = (
             f"there is no channel {block.channel!r}{nearest(block.channel, channels)} (channels: {', '.join(channels)})"
         )
-        problems.add(source.problem(("imaging", "autofocus", "channel"), said))
+        problems.add(source.problem((*at, "autofocus", "channel"), said))
     step = block.step if block.step is not None else block.range / 10
     if not 2 <= block.range / step <= 200:
         said = f"a sweep has 3 to 201 planes, and this is {block.range / step + 1:.0f}"
-        problems.add(source.problem(("imaging", "autofocus", "step"), said, key=True))
+        problems.add(source.problem((*at, "autofocus", "step"), said, key=True))
     return AutofocusPlan(
         channel=block.channel, range_um=block.range, step_um=step, when=block.when, if_fails=block.if_fails
     )

@@ -7,6 +7,7 @@ from typing import Any, Final
 from phenoloop.plugins import Registry
 from phenoloop.protocol.microscope_file import MicroscopeFile
 from phenoloop.protocol.models import Protocol
+from phenoloop.protocol.nested import NESTED
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _BLOCKS: Final = (
@@ -15,6 +16,7 @@ _BLOCKS: Final = (
     (("properties", "question"), "questions"),
     (("properties", "simulation"), "specimens"),
     (("$defs", "AnalysisBlock", "properties", "segment"), "segmenters"),
+    (("$defs", "ProfileAnalysisBlock", "properties", "segment"), "segmenters"),
 )
 _DROPPED: Final = frozenset({"default", "gt", "ge", "lt", "le"})
 _OWN_KEYS: Final = {"segmenters": "SegmentBlock", "specimens": "SimulationBlock"}
@@ -28,6 +30,7 @@ def json_schema(registry: Registry) -> dict[str, Any]:
         own = definitions.get(_OWN_KEYS.get(group, ""), {})
         choices = [_choice(group, kind, registry, own, definitions) for kind in registry.kinds(group)]
         definitions[group] = {"oneOf": [*choices, _of_a_lab(registry.kinds(group))]}
+    _nest(definitions)
     for path, group in _BLOCKS:
         place = schema
         for part in path[:-1]:
@@ -36,9 +39,10 @@ def json_schema(registry: Registry) -> dict[str, Any]:
         place[path[-1]] = {"$ref": f"#/$defs/{group}"} | ({"description": said} if said else {})
     for name in ("PluginBlock", "SegmentBlock", "SimulationBlock"):
         definitions.pop(name, None)
-    definitions["AnalysisBlock"]["properties"]["spots"] = {
-        "anyOf": [{"$ref": "#/$defs/SpotsBlock"}, {"type": "array", "items": {"$ref": "#/$defs/SpotsBlock"}}]
-    }
+    for block in ("AnalysisBlock", "ProfileAnalysisBlock"):
+        definitions[block]["properties"]["spots"] = {
+            "anyOf": [{"$ref": "#/$defs/SpotsBlock"}, {"type": "array", "items": {"$ref": "#/$defs/SpotsBlock"}}]
+        }
     wells = definitions["Plate"]["properties"]["wells"]
     wells["anyOf"] = [{"type": "string"}, *wells["anyOf"]]
     microscope = MicroscopeFile.model_json_schema(ref_template="#/$defs/{model}")
@@ -84,6 +88,29 @@ def _of_a_lab(kinds: list[str]) -> dict[str, Any]:
         "properties": {"kind": {"type": "string", "pattern": ":", "not": {"enum": list(kinds)}}},
         "required": ["kind"],
     }
+
+
+def _nest(definitions: dict[str, Any]) -> None:
+    """Describe plug-ins inside plug-ins: the forms of their group, with the keys of the block besides.
+
+    The forms are written out once, with the keys of all such blocks, and each block says which of those it has.
+    """
+    blocks = {name: block for name, block in definitions.items() if NESTED in block}
+    for group in dict.fromkeys(block[NESTED] for block in blocks.values()):
+        some = {name: block for name, block in blocks.items() if block[NESTED] == group}
+        own = {key: value for block in some.values() for key, value in block["properties"].items() if key != "kind"}
+        forms = [
+            {**form, "properties": {**form["properties"], **own}} if "properties" in form else form
+            for form in definitions[group]["oneOf"]
+        ]
+        definitions[f"{group}.inside"] = {"oneOf": forms}
+        for name, block in some.items():
+            definitions[name] = {
+                "title": block["title"],
+                "$ref": f"#/$defs/{group}.inside",
+                "required": block["required"],
+                "not": {"anyOf": [{"required": [key]} for key in own if key not in block["properties"]]},
+            }
 
 
 def _without_defaults(part: Any) -> Any:

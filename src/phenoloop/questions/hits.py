@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from phenoloop.model import Answer, FieldReadout, Interval, Setup, WellAnswer
+from phenoloop.model import CONFIRM, Answer, FieldReadout, Interval, Setup, WellAnswer
 from phenoloop.numerics.ebh import ebh, log_threshold
 from phenoloop.numerics.evidence import (
     CHANGES,
     LEAST_CONTROLS,
+    TYPICAL_RATIO,
     Null,
     WellSums,
     claimable,
@@ -23,17 +24,19 @@ from phenoloop.numerics.evidence import (
     summarise,
 )
 from phenoloop.numerics.intervals import anytime_half_width
+from phenoloop.numerics.responders import believe
 from phenoloop.numerics.rounding import significant
 from phenoloop.protocol.base import QuestionParams
 from phenoloop.protocol.quantities import Percent
+from phenoloop.questions.hits_checks import about_effects, confirmed_effects, noisier_than_controls
+from phenoloop.questions.plate_checks import check_plate
 from phenoloop.questions.values import by_well, count_of, left_out, number
 
 INTERVAL_LEVEL: Final = 0.95
-ASSUMED_RATIO: Final = 0.09
-"""(well SD / field SD)² that `forecast` assumes before there is any data."""
 
 _KIND: Final = (
-    "t-mixture confidence sequence over the fields of this one well, field SD pooled over wells; "
+    "t-mixture confidence sequence over the fields of this one well, field SD pooled over wells (over the hits where "
+    "they scatter more); "
     "its fields are pseudo-replicates, so the band holds no well-to-well spread"
 )
 _LARGEST_LOG: Final = 690.0
@@ -46,6 +49,9 @@ class HitsQuestion:
     least `smallest`, and two fields or more stand behind it (or all that the well has).
     ``no_hit``: e-BH, at the same level and over the same family, rejects "the effect is `smallest` or more"; never with
     `smallest` 0. All other wells are ``undecided``.
+
+    Images that were taken to confirm a call (`phenoloop.model.CONFIRM`) have no part in it; they alone say how large
+    the effect of a called well is, because the images that made it a hit show it too large.
 
     Parameters
     ----------
@@ -71,6 +77,7 @@ class HitsQuestion:
 
     def __init__(self, params: Params, setup: Setup) -> None:
         self._params = params
+        self._setup = setup
         self._wells = setup.wells
         self._fields = setup.fields
         controls = set(setup.controls)
@@ -78,25 +85,40 @@ class HitsQuestion:
 
     def answer(self, fields: Sequence[FieldReadout]) -> Answer:
         """Answer from all accepted fields; see `phenoloop.ports.Question`."""
-        values, unknown = by_well(self._wells, fields, self._params.readout)
+        choosing = [field for field in fields if field.role != CONFIRM]
+        values, unknown = by_well(self._wells, choosing, self._params.readout)
         sums = summarise(values)
+        fresh, lost = by_well(self._wells, [f for f in fields if f.role == CONFIRM], self._params.readout)
         null = Null(sums.at(np.flatnonzero(self._is_control)))
-        notes = self._notes(null, unknown)
+        notes = self._notes(null, unknown + lost)
         callable_ = null.usable and null.wells >= LEAST_CONTROLS
         centre = null.centre if null.wells else _median(sums)
         log_e, calls = self._calls(sums, null) if callable_ else (None, [None] * len(self._wells))
-        ranks = self._ranks(sums, centre)
-        bands = intervals(sums, INTERVAL_LEVEL)
+        ranks = self._ranks(sums, centre, null if callable_ else None)
+        hits = [i for i, call in enumerate(calls) if call == "hit"]
+        bands = _bands(sums, hits)
+        effects = confirmed_effects(null, fresh, hits, INTERVAL_LEVEL)
+        if hits:
+            notes.append(about_effects(len(hits), len(effects)))
         wells = {
             well: WellAnswer(
                 call=calls[i],
                 evidence=None if log_e is None or not self._tested(sums)[i] else _evidence(float(log_e[i])),
                 rank=ranks[i],
                 interval=bands[i],
+                effect=effects.get(i),
             )
             for i, well in enumerate(self._wells)
         }
-        return Answer(wells=wells, summary=self._summary(null, calls), notes=tuple(notes))
+        if callable_ and (noisier := self._noisier(null, choosing)):
+            notes.append(noisier)
+        plate, found = check_plate(self._setup, self._setup.controls, fields, self._params.readout)
+        summary = {**self._summary(null, calls), "plate_effects": plate}
+        return Answer(wells=wells, summary=summary, notes=(*notes, *found))
+
+    def _noisier(self, null: Null, fields: Sequence[FieldReadout]) -> str:
+        family = [well for well, control in zip(self._wells, self._is_control, strict=True) if not control]
+        return noisier_than_controls(null, fields, family, self._params.readout, self._params.change)
 
     def _tested(self, sums: WellSums) -> NDArray[np.bool_]:
         tested: NDArray[np.bool_] = ~self._is_control & (sums.n > 0)
@@ -120,9 +142,20 @@ class HitsQuestion:
         called = np.where(hit, "hit", np.where(no_hit, "no_hit", "undecided"))
         return log_e, [None if is_control else str(c) for c, is_control in zip(called, self._is_control, strict=True)]
 
-    def _ranks(self, sums: WellSums, centre: float) -> list[int | None]:
-        """Return 1 for the strongest response in the asked direction; ties in plate order; controls are ranked too."""
-        strength = response(sums.mean, centre, self._params.change)
+    def _ranks(self, sums: WellSums, centre: float, null: Null | None) -> list[int | None]:
+        """Return 1 for the strongest response in the asked direction; ties in plate order; controls are ranked too.
+
+        With controls to learn from, a response is shrunk by the chance that there is nothing: one lucky image does not
+        outrank a well that stood the test.
+        """
+        if null is None:
+            strength = response(sums.mean, centre, self._params.change)
+        else:
+            family, strength = ~self._is_control, np.full(len(sums.n), math.nan)
+            belief = believe(null, sums.at(np.flatnonzero(family)), self._params.change, self._params.smallest)
+            strength[family] = belief.expected
+            alike = believe(null, sums, self._params.change, self._params.smallest)
+            strength[~family] = alike.expected[~family]
         order = sorted((i for i in range(len(strength)) if sums.n[i] > 0), key=lambda i: (-strength[i], i))
         rank = {i: place for place, i in enumerate(order, start=1)}
         return [rank.get(i) for i in range(len(strength))]
@@ -182,7 +215,7 @@ class HitsQuestion:
             ]
         if not family:
             return ["all selected wells are controls: there is nothing to call"]
-        null = Null(expected_controls(controls, ASSUMED_RATIO))
+        null = Null(expected_controls(controls, TYPICAL_RATIO))
         deepest = float(max(setup.fields))
         many = max(2, round(family / 10))
         reach = null.reach(np.array([deepest]), params.change, null.field_sd)
@@ -192,7 +225,7 @@ class HitsQuestion:
         return [
             f"with {len(controls)} control wells and {deepest:g} fields a well, a single hit among {family} wells is "
             f"called from an effect of about {alone:.1f} field SDs, {many} hits together from {together:.1f} "
-            f"(if wells differ by {math.sqrt(ASSUMED_RATIO):g} field SDs)"
+            f"(if wells differ by {math.sqrt(TYPICAL_RATIO):g} field SDs)"
         ]
 
 
@@ -228,6 +261,16 @@ def intervals(sums: WellSums, level: float) -> list[Interval | None]:
         else None
         for i in range(len(sums.n))
     ]
+
+
+def _bands(sums: WellSums, hits: Sequence[int]) -> list[Interval | None]:
+    """Return the bands of all wells; hits that scatter more than the plate get the wider ones of their own pool."""
+    bands = intervals(sums, INTERVAL_LEVEL)
+    own = sums.at(list(hits))
+    if hits and own.freedom and own.field_sd > sums.field_sd:
+        for i, band in zip(hits, intervals(own, INTERVAL_LEVEL), strict=True):
+            bands[i] = band
+    return bands
 
 
 def _median(sums: WellSums) -> float:

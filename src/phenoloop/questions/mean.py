@@ -16,6 +16,7 @@ from phenoloop.numerics.intervals import anytime_half_width, fixed_half_width
 from phenoloop.numerics.rounding import significant
 from phenoloop.protocol.base import QuestionParams
 from phenoloop.protocol.quantities import Percent
+from phenoloop.questions.plate_checks import check_plate
 from phenoloop.questions.values import by_well, left_out, number
 
 _METHOD: Final = {False: "t interval, right for a number fixed beforehand", True: "t-mixture confidence sequence"}
@@ -44,6 +45,10 @@ class MeanQuestion:
         """Keys of ``question: {kind: mean}``."""
 
         by: str | None = Field(default=None, description="column of the plate map whose values make the groups")
+        controls: str | None = Field(
+            default=None,
+            description="wells that hold the same thing: the plate is checked on them for edge effect and drift",
+        )
         confidence: Annotated[Percent, Field(gt=0, lt=1)] = Field(default=0.95, description="coverage of the intervals")
         anytime: bool = Field(
             default=False, description="intervals that stay valid when looked at after every batch (about 1.6 x wider)"
@@ -51,6 +56,7 @@ class MeanQuestion:
 
     def __init__(self, params: Params, setup: Setup) -> None:
         self._params = params
+        self._setup = setup
         self._wells = setup.wells
         rows: Sequence[Mapping[str, Scalar]] = setup.properties or [{} for _ in setup.wells]
         columns = dict.fromkeys(name for row in rows for name in row)
@@ -75,8 +81,10 @@ class MeanQuestion:
             well: WellAnswer(call=None, evidence=None, rank=rank.get(i), interval=self._well(sums, i))
             for i, well in enumerate(self._wells)
         }
+        plate, found = check_plate(self._setup, self._setup.controls, fields, self._params.readout)
         summary = {
             "readout": self._params.readout,
+            "plate_effects": plate,
             "plate": self._group(sums, range(len(self._wells))),
             "by": self._params.by,
             "groups": {name: self._group(sums, members) for name, members in self._groups.items()},
@@ -86,7 +94,7 @@ class MeanQuestion:
             notes.append("intervals are right for a number of images fixed beforehand, not for one that they stopped")
         if unknown:
             notes.append(left_out(unknown, self._params.readout))
-        return Answer(wells=wells, summary=summary, notes=tuple(notes))
+        return Answer(wells=wells, summary=summary, notes=(*notes, *found))
 
     def _half(self, sd: float, freedom: float, n: float) -> float:
         """Return a half-width; infinity where there is no spread to judge by."""

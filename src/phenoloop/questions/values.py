@@ -25,7 +25,7 @@ def by_well(wells: Sequence[str], fields: Sequence[FieldReadout], readout: str) 
     wells : sequence of str
         In plate order.
     fields : sequence of FieldReadout
-        Accepted fields; those of other wells are left out.
+        Accepted fields; those of other wells, and those of other ways of imaging than ``main``, are left out.
     readout : str
         Which number of each field.
 
@@ -39,7 +39,7 @@ def by_well(wells: Sequence[str], fields: Sequence[FieldReadout], readout: str) 
     places: dict[str, dict[str, list[float]]] = {well: {} for well in wells}
     unknown = 0
     for field in fields:
-        if field.well not in places:
+        if field.well not in places or field.imaging != "main":
             continue
         value = field.readouts.get(readout)
         if value is None or not math.isfinite(value):

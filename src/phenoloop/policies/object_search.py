@@ -1,0 +1,208 @@
+"""What is known of single objects: found by a pre-scan, judged by a second look, and how far a score can be trusted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from phenoloop.model import Candidate, FieldResult, ObjectSearch, Target, Visit, VisitResult
+from phenoloop.numerics.calibration import calibrate
+from phenoloop.numerics.proportions import log_evidence_less
+from phenoloop.numerics.rounding import significant
+
+MOST_TRIES: Final = 2
+"""Looks at one object that came to nothing (missing, rejected) after which it is given up."""
+MOST_DENIALS: Final = 6
+"""Denials of one object after which it is given up."""
+PATIENCE_S: Final = 60.0
+"""After a denial an object waits so long, doubled each time: what forbade it may pass (objective changes per hour)."""
+CAUTION: Final = 0.7
+"""A chance is an estimate: an object is passed over only when its chance is so far below what would pay."""
+ALARM: Final = 0.05
+"""Level at which "precise enough" is given up; valid although it is looked at after every object."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """One object that the pre-scan found, and what became of it.
+
+    Attributes
+    ----------
+    well, field : str
+        Where it was found.
+    target : Target
+        Its name and place.
+    score : float
+        ``-inf`` where it has none.
+    state : str
+        ``waiting``, ``confirmed``, ``refuted`` or ``given up``.
+    tries, denials : int
+        Looks that came to nothing, and proposals that were refused.
+    not_before_s : float
+        Run clock before which it is not proposed again.
+    """
+
+    well: str
+    field: str
+    target: Target
+    score: float
+    state: str = "waiting"
+    tries: int = 0
+    denials: int = 0
+    not_before_s: float = 0.0
+
+
+Key = tuple[str, str]
+"""(well, name) of an object."""
+
+
+class ObjectsTold:
+    """All objects of a run, in the order in which they were found.
+
+    Parameters
+    ----------
+    search : ObjectSearch
+        The two profiles, and how far apart two positions of one object may be.
+    min_precision : float
+        Share of confirmed objects below which a score counts as too low.
+    """
+
+    def __init__(self, search: ObjectSearch, min_precision: float) -> None:
+        self._search = search
+        self._min_precision = min_precision
+        self.objects: dict[Key, Found] = {}
+        self.threshold = -math.inf
+        """Only objects with a higher score are looked at."""
+        self.raised = 0
+        """How often the threshold was raised."""
+
+    @property
+    def confirmed(self) -> int:
+        """Objects that the second look confirmed."""
+        return self._count("confirmed")
+
+    @property
+    def judged(self) -> int:
+        """Objects that the second look decided about."""
+        return self.confirmed + self._count("refuted")
+
+    def scanned(self, visit: Visit, field: FieldResult) -> None:
+        """Take in the candidates of a field of the pre-scan; one that is known already is not counted twice."""
+        t = next((place.t for place in visit.fields if place.field == field.field), 0)
+        for candidate in field.candidates:
+            target = _target(field.field, t, candidate)
+            if target is None or any(self._same(one.target, target) for one in self._in(visit.well)):
+                continue
+            score = -math.inf if candidate.score is None else candidate.score
+            self.objects[visit.well, target.name] = Found(
+                well=visit.well, field=field.field, target=target, score=score
+            )
+
+    def looked(self, visit: Visit, result: VisitResult) -> None:
+        """Take in what became of second looks."""
+        denied = all(field.status == "vetoed" for field in result.fields)
+        for field in [FieldResult(field=p.field, status="vetoed") for p in visit.fields] if denied else result.fields:
+            key = (visit.well, field.field)
+            if key in self.objects:
+                self.objects[key] = self._after(self.objects[key], field, result.at_s)
+        self._watch()
+
+    def eligible(self) -> list[Key]:
+        """Return the objects that wait for their look, in the order in which they were found."""
+        return [key for key, one in self.objects.items() if one.state == "waiting" and self._high(one)]
+
+    def chances(self) -> dict[Key, float]:
+        """Return the chance of each eligible object to be confirmed, calibrated by those that were judged."""
+        at = self._calibrated()
+        return {key: at(self.objects[key].score) for key in self.eligible()}
+
+    def least_chance(self, fields: int, field_s: float, look_s: float, change_s: float) -> float:
+        """Return the chance below which an object is not worth its look: more pre-scan brings a better one sooner.
+
+        One wanted object costs ``(field_s F + look_s N) / sum(p)`` seconds when `F` fields are pre-scanned and the `N`
+        objects in them above some chance are looked at; the best such limit has a cost of c, and then a look pays from
+        a chance of ``look_s / c`` on (the marginal value theorem, Charnov 1976, doi:10.1016/0040-5809(76)90040-X).
+
+        Parameters
+        ----------
+        fields : int
+            Fields that were pre-scanned.
+        field_s, look_s : float
+            Seconds of one field, and of one close look.
+        change_s : float
+            What going back to the pre-scan costs for each object that is still wanted, in seconds.
+        """
+        at = self._calibrated()
+        chances = sorted((at(one.score) for one in self.objects.values() if self._high(one)), reverse=True)
+        best, gained = math.inf, 0.0
+        for looks, chance in enumerate(chances, start=1):
+            gained += chance
+            best = min(best, (field_s * fields + look_s * looks) / gained)
+        return significant(CAUTION * look_s / (best + change_s))
+
+    def _calibrated(self) -> Callable[[float], float]:
+        """Return the chance to be confirmed as a function of the score; see `calibrate`."""
+        judged = [one for one in self.objects.values() if one.state in ("confirmed", "refuted") and self._high(one)]
+        return calibrate([one.score for one in judged], [one.state == "confirmed" for one in judged])
+
+    def doubt(self) -> float:
+        """Return the standard deviation of what is believed of the share of confirmed objects."""
+        n = self.judged
+        share = (self.confirmed + 1) / (n + 2)
+        return significant(math.sqrt(share * (1 - share) / (n + 3)))
+
+    def worth(self, chances: Mapping[Key, float]) -> dict[Key, float]:
+        """Return for each object how much of a wanted one it is: 1, 0, or its chance."""
+        sure = {"confirmed": 1.0, "refuted": 0.0, "given up": 0.0}
+        return {key: sure.get(one.state, chances.get(key, 0.0)) for key, one in self.objects.items()}
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _count(self, state: str) -> int:
+        return sum(one.state == state for one in self.objects.values())
+
+    def _in(self, well: str) -> list[Found]:
+        return [one for one in self.objects.values() if one.well == well]
+
+    def _high(self, one: Found) -> bool:
+        return one.score > self.threshold or self.threshold == -math.inf
+
+    def _same(self, one: Target, other: Target) -> bool:
+        return math.hypot(one.x_um - other.x_um, one.y_um - other.y_um) <= self._search.within_um
+
+    def _after(self, one: Found, field: FieldResult, at_s: float) -> Found:
+        if one.state != "waiting":
+            return one
+        if field.status == "ok":
+            places = [_target(field.field, 0, candidate) for candidate in field.candidates]
+            seen = any(place is not None and self._same(one.target, place) for place in places)
+            return replace(one, state="confirmed" if seen else "refuted")
+        if field.status == "vetoed":
+            wait_s = PATIENCE_S * 2**one.denials
+            state = "given up" if one.denials + 1 >= MOST_DENIALS else "waiting"
+            return replace(one, denials=one.denials + 1, not_before_s=at_s + wait_s, state=state)
+        return replace(one, tries=one.tries + 1, state="given up" if one.tries + 1 >= MOST_TRIES else "waiting")
+
+    def _watch(self) -> None:
+        """Raise the threshold when too few of the objects above it turn out to be wanted ones."""
+        judged = [one for one in self.objects.values() if one.state in ("confirmed", "refuted") and self._high(one)]
+        hits = sum(one.state == "confirmed" for one in judged)
+        if log_evidence_less(hits, len(judged), self._min_precision) < math.log(1 / ALARM):
+            return
+        self.raised += 1
+        scores = sorted({one.score for one in judged})
+        for below in scores[:-1]:
+            above = [one.state == "confirmed" for one in judged if one.score > below]
+            if (sum(above) + 1) / (len(above) + 2) >= self._min_precision and any(above):
+                self.threshold = below
+                return
+        self.threshold = scores[-1] if math.isfinite(scores[-1]) else math.inf  # nothing that was seen is good enough
+
+
+def _target(field: str, t: int, candidate: Candidate) -> Target | None:
+    if candidate.x_um is None or candidate.y_um is None:
+        return None
+    name = f"{field}-{candidate.label}" if t == 0 else f"{field}-{candidate.label}-t{t}"
+    return Target(name=name, x_um=candidate.x_um, y_um=candidate.y_um, z_um=candidate.z_um)
