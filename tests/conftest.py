@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("thousand", max_examples=1000, deadline=None)
 
 
 @pytest.fixture(scope="session")

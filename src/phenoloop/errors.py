@@ -37,7 +37,8 @@ class Problem:
     file : str
         Path as the user gave it.
     line, column : int or None
-        One-based position, or None when the problem is not at a place.
+        One-based position, or None when the problem is not at a place. A column without a line counts in the value of
+        the key that `where` names, until whoever knows the file finds its line.
     where : str
         Dotted path of the key, e.g. ``policy.explore``.
     source : str

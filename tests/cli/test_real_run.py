@@ -80,6 +80,19 @@ def test_run_json(finished: tuple[Path, Result]) -> None:
     assert "\x1b" not in ended.stderr
 
 
+def test_the_log_tells_of_the_run(finished: tuple[Path, Result]) -> None:
+    lines = [json.loads(line) for line in (finished[0] / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    said = [line["message"] for line in lines]
+    begun = said.index("begun")
+    segmenter = next(text for text in said[:begun] if text.startswith("segmenter: "))
+    described = json.loads(segmenter.removeprefix("segmenter: "))
+    assert described["frame_s"] > 0
+    assert described["given_up_after_s"] >= 120  # on the virtual clock only what hangs is given up
+    assert said[-1].startswith("ended at ")
+    assert ", 24 frames (0 at a second try or later), 0 missing; 0 faults; " in said[-1]
+    assert {line["level"] for line in lines} == {"info"}
+
+
 def test_the_page_shows_stored_images(finished: tuple[Path, Result]) -> None:
     page = (finished[0] / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/webp;base64,") == 12

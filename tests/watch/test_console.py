@@ -14,6 +14,8 @@ from rich.console import Console
 
 from phenoloop.model import (
     Answer,
+    Answered,
+    Confirm,
     Decided,
     Fault,
     FieldReadout,
@@ -61,6 +63,19 @@ class FakeRun:
 
     def stop(self, reason: str) -> None:
         self.asked.append(f"stop: {reason}")
+
+    def answer(self, answer: str) -> bool:
+        self.asked.append(f"answer: {answer}")
+        return True
+
+    def ask(self, messages: list[Message], *, within_s: float | None = 60.0) -> Confirm:
+        """Ask about the first decision of a run."""
+        decided = next(message for message in messages if isinstance(message, Decided))
+        about = tuple(made.visit for made in decided.proposals)
+        otherwise = None if within_s is None else "skip"
+        asked = Confirm(at_s=0.0, proposed=decided, about=about, within_s=within_s, otherwise=otherwise)
+        self.signals.question.emit(asked)
+        return asked
 
     def play(self, messages: list[Message]) -> None:
         for message in messages:
@@ -316,3 +331,52 @@ def test_time_left_is_told_at_the_speed_so_far() -> None:
     left = (400 - 151) * 10 / 151
     assert feed.left_s() == pytest.approx(left)
     assert feed.elapsed_s == 10.0
+
+
+@pytest.mark.parametrize(
+    ("within_s", "default"),
+    [
+        pytest.param(60.0, "without an answer it is skipped in", id="with a default"),
+        pytest.param(None, "c control", id="no end"),
+    ],
+)
+def test_a_batch_that_waits_is_shown_with_its_reasons(within_s: float | None, default: str) -> None:
+    run = FakeRun()
+    view = LiveView(terminal(), keys=False)
+    view.attach(run)
+    messages = make_messages(run.plan)
+    run.play(messages[:-1])
+    asked = run.ask(messages, within_s=within_s)
+    text = text_of(view)
+    for part in ("waiting for you", "Decision 1 of hits waits for you: 6 visits, 12 fields", "controls first", default):
+        assert part in text, part
+    run.signals.answered.emit(Answered(at_s=0.0, decision=asked.proposed.decision, answer="go", by="a person"))
+    assert "waits for you" not in text_of(view)
+    view.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo terminals are POSIX")
+@pytest.mark.parametrize(
+    ("keys", "asked"),
+    [
+        pytest.param("y", ["answer: go"], id="go"),
+        pytest.param("N", ["answer: skip"], id="veto"),
+        pytest.param("q", [f"stop: {STOPPED_BY_KEY}"], id="stop"),
+    ],
+)
+def test_keys_answer_a_batch_that_waits(keys: str, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pseudo_terminal(monkeypatch):
+        run = FakeRun()
+        view = LiveView(terminal())
+        assert view.attended
+        view.attach(run)
+        reader = view._keys
+        assert reader is not None
+        reader._pressed.put("y")  # nothing waits yet
+        view.refresh()
+        run.ask(make_messages(run.plan))
+        assert "y go   n veto these wells" in text_of(view)
+        reader._pressed.put(keys)
+        view.refresh()
+        assert run.asked == asked
+        view.close()

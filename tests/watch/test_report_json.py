@@ -22,6 +22,7 @@ from phenoloop.watch.report_json import STEPS, ReportContent, build_report, perc
 from tests.watch.builders import CONTROLS, RunBuilder, make_content, make_plan, make_setup
 
 NUMBER = (int, float)
+UNLIMITED = (int, float, type(None))
 SHAPE: dict[str, Any] = {
     "schema": str,
     "run": str,
@@ -50,14 +51,19 @@ SHAPE: dict[str, Any] = {
     },
     "timing_ms": {step: {"p50": NUMBER, "p95": NUMBER, "p99": NUMBER} for step in STEPS},
     "budget": {
-        "frames": {"used": int, "limit": int},
-        "duration_s": {"used": float, "limit": NUMBER},
-        "disk_bytes": {"used": int, "limit": NUMBER},
-        "light_s": {"used": float, "limit": float, "total": float},
+        "frames": {"used": int, "limit": int, "left": int},
+        "duration_s": {"used": float, "limit": NUMBER, "left": NUMBER},
+        "disk_bytes": {"used": int, "limit": NUMBER, "left": NUMBER},
+        "light_s": {"used": float, "limit": float, "left": float, "total": float},
+        "frames_per_well": {"used": int, "limit": UNLIMITED, "left": UNLIMITED},
+        "revisits_per_field": {"used": int, "limit": UNLIMITED, "left": UNLIMITED},
+        "objective_changes": {"used": int, "limit": UNLIMITED, "left": UNLIMITED, "total": int},
     },
+    "metered": list,
     "policy": {"kind": str, "parameters": dict},
     "question": {"kind": str, "parameters": dict},
     "summary": dict,
+    "time_lapse": (dict, type(None)),
     "notes": list,
     "provenance": dict,
 }
@@ -71,6 +77,7 @@ WELL: dict[str, Any] = {
     "call": (str, type(None)),
     "evidence": (float, type(None)),
     "rank": (int, type(None)),
+    "effect": (dict, type(None)),
     "readouts": dict,
 }
 READOUT = {"mean", "low", "high", "n", "level", "kind", "unit", "valid_when_peeking"}
@@ -206,7 +213,7 @@ def test_a_run_that_never_began() -> None:
     plan = make_plan(frames=None)
     report = build_report(ReportContent(run="x", plan=plan, setup=make_setup(plan), messages=[], stored_on_disk=0))
     assert (report["exit"], report["frames"], report["decisions"]) == ("incomplete", 0, 0)
-    assert report["budget"]["frames"] == {"used": 0, "limit": None}
+    assert report["budget"]["frames"] == {"used": 0, "limit": None, "left": None}
     assert report["timing_ms"]["acquire"] == {"p50": None, "p95": None, "p99": None}
 
 

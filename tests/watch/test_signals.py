@@ -99,7 +99,7 @@ def test_after_close_a_post_is_ignored() -> None:
 
 def test_an_unknown_signal_is_refused_where_it_is_posted() -> None:
     pump = SignalPump(RunSignals())
-    with pytest.raises(KeyError, match="no signal 'mesured'; it has budget, decided"):
+    with pytest.raises(KeyError, match="no signal 'mesured'; it has answered, budget, decided"):
         pump.post("mesured", None)
     pump.close()
 

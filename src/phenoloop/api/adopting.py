@@ -27,7 +27,7 @@ def adopt(visit: Visit, plan: Plan, images: RunImages, at_s: float) -> VisitEnde
         Its light is counted as given in full: better too much than too little.
     """
     well, profile = plan.well(visit.well), plan.profiles[visit.profile]
-    places = {place.name: place for place in well.fields}
+    places = {visited.field: profile.placed(plan.place(well.name, visited)) for visited in visit.fields}
     exposures = {channel.name: channel.exposure_in(well.name) for channel in profile.channels}
     kept, gone = [], []
     for address in visit.frames():
@@ -48,12 +48,11 @@ def adopt(visit: Visit, plan: Plan, images: RunImages, at_s: float) -> VisitEnde
         )
     for missing in gone:
         images.ensure_field(missing.address)
-    light_s = profile.light_s(well.name)
     return VisitEnded(
         at_s=at_s,
         visit=visit.number,
         frames=tuple(kept),
         missing=tuple(gone),
         exposures=len(kept) + len(gone),
-        light_s={place.field: light_s for place in visit.fields},
+        light_s={place.field: profile.light_s(well.name, place.t) for place in visit.fields},
     )

@@ -44,6 +44,18 @@ class LiveRun:
         """Go on."""
         self._loop.resume()
 
+    def answer(self, answer: str, by: str = "a person at the terminal") -> bool:
+        """Answer the batch that waits for a person; False where none does.
+
+        Parameters
+        ----------
+        answer : str
+            ``"go"``, ``"skip"`` (its wells are then not imaged again under that profile) or ``"stop"``.
+        by : str
+            Who; kept in the journal.
+        """
+        return self._loop.answer(answer, by)
+
     def stop(self, reason: str = "stopped by the user") -> None:
         """End now; what was taken is kept, and the run can be resumed."""
         self._loop.stop(reason)

@@ -10,7 +10,7 @@ import numpy as np
 from phenoloop.api.live import EXIT_CODES, RunResult
 from phenoloop.api.resolved import Resolved
 from phenoloop.core import fold
-from phenoloop.model import Acquire, VisitEnded
+from phenoloop.model import Acquire, AnalysisPlan, VisitEnded
 from phenoloop.platform import write_atomically
 from phenoloop.storage.images import RunImages
 from phenoloop.storage.journal import read
@@ -78,11 +78,14 @@ def _pictures(content: ReportContent, images: RunImages, resolved: Resolved) -> 
     for message in content.messages:
         if isinstance(message, VisitEnded):
             missing = {frame.address.field for frame in message.missing}
-            for frame in message.frames:
-                if frame.address.field not in missing:
-                    last[frame.address.well, frame.address.field] = message.visit
-    names = [] if resolved.analysis.segment is None else [resolved.analysis.segment.name]
-    names += [spots.name for spots in resolved.analysis.spots]
+            visit = visits[message.visit]
+            for place in visit.fields:
+                # In a time-lapse not every visit has every channel, and further profiles may have few.
+                whole = all(place.t % every == 0 for every in visit.every)
+                best = visit.profile == "main" or visits[last.get((visit.well, place.field), message.visit)] is visit
+                if place.field not in missing and whole and best:
+                    last[visit.well, place.field] = message.visit
+    names = {profile: _label_names(plan) for profile, plan in resolved.analysis_by_profile.items()}
 
     def picture(well: str, field: str) -> FieldPicture | None:
         if (well, field) not in last:
@@ -98,7 +101,12 @@ def _pictures(content: ReportContent, images: RunImages, resolved: Resolved) -> 
             )
             for channel in visit.channels
         ]
-        labels = {name: found for name in names if (found := images.read_labels(name, addresses[0])) is not None}
+        read = {name: images.read_labels(name, addresses[0]) for name in names[visit.profile]}
+        labels = {name: found for name, found in read.items() if found is not None}
         return FieldPicture(image=np.stack(stacks), channels=visit.channels, labels=labels)
 
     return picture
+
+
+def _label_names(plan: AnalysisPlan) -> list[str]:
+    return [] if plan.segment is None else [plan.segment.name, *(spots.name for spots in plan.spots)]

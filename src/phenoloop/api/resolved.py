@@ -18,6 +18,7 @@ import phenoloop
 from phenoloop.core import Decider, NamedPolicy
 from phenoloop.errors import PluginError, UsageError
 from phenoloop.model import AnalysisPlan, MicroscopePlan, Plan, Setup, SimulationPlan
+from phenoloop.plugins import look_beside
 from phenoloop.ports import Policy, Question, Specimen
 from phenoloop.protocol import Loaded, plan_hash
 
@@ -77,6 +78,8 @@ class Resolved:
         Other files that were read, with their hashes.
     environment : mapping of str to str
         Versions and host, for people.
+    analyses : mapping of str to AnalysisPlan
+        Of the profiles beside ``main``.
     """
 
     protocol_sha256: str
@@ -92,6 +95,12 @@ class Resolved:
     question: Built | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    analyses: Mapping[str, AnalysisPlan] = field(default_factory=dict)
+
+    @property
+    def analysis_by_profile(self) -> dict[str, AnalysisPlan]:
+        """The analysis of every profile."""
+        return {"main": self.analysis, **self.analyses}
 
     @classmethod
     def of(cls, loaded: Loaded, protocol_sha256: str) -> Resolved:
@@ -117,6 +126,7 @@ class Resolved:
             question=question,
             sources=loaded.sources,
             environment=environment(),
+            analyses=loaded.analyses,
         )
 
     def to_json(self) -> bytes:
@@ -142,12 +152,14 @@ class Resolved:
 
     def decider(self) -> Decider:
         """Build policy and fallback afresh."""
+        look_beside(Path(self.base))
         return Decider(self._named(self.policy), self._named(self.fallback), self.plan)
 
     def build_question(self) -> Question | None:
         """Build the question, if the protocol asked one."""
         if self.question is None:
             return None
+        look_beside(Path(self.base))
         question: Question = self.question.build(self.setup)
         return question
 

@@ -18,11 +18,14 @@ from phenoloop.measure.batching import make_ready, measure_fields
 from phenoloop.microscope import MMCoreMicroscope
 from phenoloop.model import (
     Acquire,
+    ExposuresSet,
     Input,
+    Judged,
     Measure,
     Measured,
     MeasurementFailed,
     Message,
+    MeteringFailed,
     MicroscopeFailed,
     RunResumed,
     RunStarted,
@@ -30,11 +33,22 @@ from phenoloop.model import (
     VisitEnded,
 )
 from phenoloop.ports import Image, Measurement
-from phenoloop.runner import Analyst, ArrivalOrder, Loop, RunSignals, Sequencer, SignalPump, Storekeeper, VirtualOrder
+from phenoloop.runner import (
+    Analyst,
+    Analysts,
+    ArrivalOrder,
+    Loop,
+    RunSignals,
+    Sequencer,
+    SignalPump,
+    Storekeeper,
+    VirtualOrder,
+)
 from phenoloop.storage.images import RunImages
 from phenoloop.storage.journal import Journal, read
 from phenoloop.storage.run_folder import RunFolder
 from phenoloop.storage.tables import write_frames, write_objects, write_readouts
+from phenoloop.watch.diary import Diary
 
 _LOG = logging.getLogger(__name__)
 
@@ -66,19 +80,23 @@ class Session:
         self._loop: Loop
         self.images = RunImages(folder.images_folder, resolved.plan, bit_depth=resolved.analysis.bit_depth)
         self.microscope = MMCoreMicroscope(
-            resolved.plan, resolved.microscope, resolved.build_specimen(), start_s=machine.at_s
+            machine.plan, resolved.microscope, resolved.build_specimen(), start_s=machine.at_s
         )
         self._sequencer, now_s = self._time()
-        self._analyst = Analyst(
-            resolved.analysis,
-            measure_fields,
-            make_ready,
-            lambda happened: self._loop.post(happened),
-            now_s,
-            self._archive,
-            deadline_s=resolved.plan.deadline_s,
-            virtual=resolved.plan.virtual_clock,
-        )
+        services = {
+            profile: Analyst(
+                plan,
+                measure_fields,
+                make_ready,
+                lambda happened: self._loop.post(happened),
+                now_s,
+                self._archive,
+                deadline_s=resolved.plan.deadline_s,
+                virtual=resolved.plan.virtual_clock,
+            )
+            for profile, plan in resolved.analysis_by_profile.items()
+        }
+        self._analysts = Analysts(services, lambda number: machine.visit(number).profile)
 
     def open(self) -> None:
         """Make sure that the microscope and the analysis can do what the plan asks, before any light.
@@ -92,11 +110,14 @@ class Session:
         """
         try:
             self._described = self.microscope.open(self._sink)
-            segmenter = self._analyst.warm_up(self._blank_field())
-            self._described = {**self._described, "segmenter": dict(segmenter)}
-        except BaseException:
+            blanks = {name: self._blank_field(name) for name in self._resolved.plan.profiles}
+            segmenters = self._analysts.warm_up(blanks)
+            self._described = {**self._described, "segmenter": dict(segmenters["main"])}
+            if others := {name: dict(said) for name, said in segmenters.items() if name != "main"}:
+                self._described["segmenters"] = others
+        except BaseException:  # Ctrl-C in a long warm-up is one: devices and workers are let go whatever it was
             self.microscope.close()
-            self._analyst.close()
+            self._analysts.close()
             raise
 
     def go(
@@ -122,6 +143,8 @@ class Session:
             See `api.run`.
         """
         signals = RunSignals()
+        diary = Diary(self._folder.path)
+        diary.watch(signals)
         pump = SignalPump(signals)
         loop = self._loop = Loop(
             self._machine,
@@ -133,7 +156,7 @@ class Session:
             close_data=lambda: self._close_data(journal),
         )
         storekeeper = Storekeeper(self.images, loop.post)
-        loop.attach(storekeeper, self._analyst)
+        loop.attach(storekeeper, self._analysts)
         self._sink.connect(storekeeper)
         if on_start is not None:
             on_start(LiveRun(loop, signals, self._resolved.setup, self._folder))
@@ -181,11 +204,15 @@ class Session:
             return replace(happened, wall={**happened.wall, "equipment": dict(self._described)})
         return happened
 
-    def _blank_field(self) -> Mapping[str, NDArray[Any]]:
-        camera = self._described["camera"]
+    def _blank_field(self, profile: str) -> Mapping[str, NDArray[Any]]:
+        camera, plan = self._described["camera"], self._resolved.plan
         dtype = np.uint8 if camera["bit_depth"] <= 8 else np.uint16
-        blank = np.zeros((camera["height"], camera["width"]), dtype)
-        return dict.fromkeys(self._resolved.analysis.channels, blank)
+        # The camera was described as it stands under `main`; a specimen's pictures have one size whatever the binning.
+        binned = 1.0
+        if self._resolved.simulation is None:
+            binned = plan.profiles["main"].binning / plan.profiles[profile].binning
+        blank = np.zeros((round(camera["height"] * binned), round(camera["width"] * binned)), dtype)
+        return dict.fromkeys(self._resolved.analysis_by_profile[profile].channels, blank)
 
     def _read_field(self, visit: int, field: str) -> Mapping[str, NDArray[Any]]:
         planes: dict[str, list[Image]] = {}
@@ -211,7 +238,8 @@ class Session:
         ends = [message for message in messages if isinstance(message, VisitEnded)]
         results = [message for message in messages if isinstance(message, Measured | MeasurementFailed)]
         write_frames(self._folder.frames, acquires, ends)
-        write_readouts(self._folder.readouts, acquires, ends, results)
+        verdicts = [message for message in messages if isinstance(message, Judged)]
+        write_readouts(self._folder.readouts, acquires, ends, results, verdicts)
 
 
 class _LateSink:
@@ -233,6 +261,11 @@ class _LateSink:
         """Pass the end of a visit on."""
         assert self._keeper is not None
         self._keeper.ended(visit)
+
+    def metered(self, happened: ExposuresSet | MeteringFailed) -> None:
+        """Pass the end of a metering on."""
+        assert self._keeper is not None
+        self._keeper.metered(happened)
 
     def failed(self, failure: MicroscopeFailed) -> None:
         """Pass a failure on."""

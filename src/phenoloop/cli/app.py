@@ -58,7 +58,7 @@ def run(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Run a protocol to its report. Keys: p pause, q stop."""
+    """Run a protocol to its report. Keys: p pause, q stop, y go and n veto when asked."""
     with told(debug):
         from functools import partial
 
@@ -122,11 +122,27 @@ def replay(
 
 
 @app.command()
-def report(run: RunFolderPath, as_json: AsJson = False, debug: Debug = False) -> None:
-    """Make report.html and report.json of a run again, finished or not."""
+def report(
+    run: RunFolderPath,
+    story: Annotated[
+        str | None, typer.Option("--story", metavar="WELL", help="Only tell why each image of a well was taken.")
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Make report.html and report.json of a run again, finished or not; or tell the story of a well."""
     with told(debug):
         from phenoloop import api
 
+        if story is not None:
+            from phenoloop.cli.recounting import tell_story
+
+            found = api.story(run, story)
+            if as_json:
+                _print_json(found.to_json())
+            else:
+                tell_story(found)
+            return
         result = api.report(run)
         if as_json:
             _print_json(result.report)
@@ -135,6 +151,62 @@ def report(run: RunFolderPath, as_json: AsJson = False, debug: Debug = False) ->
 
         tell_result(result)
         tell_way_on(result)
+
+
+@app.command()
+def compare(
+    subject: Annotated[
+        Path, typer.Argument(metavar="PROTOCOL_OR_RUN", help="Protocol, or run folder.", show_default=False)
+    ],
+    policies: Annotated[
+        list[str] | None,
+        typer.Option("--policy", metavar="P", help="Kind, 'kind:{parameters}' or YAML file. [default: its own]"),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", metavar="N", min=1, help="Plates. [default: 20, 2 with --whole]")
+    ] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Through the whole stack; slow.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="For figure and numbers. [default: comparisons/...]")
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Say what other policies would have made of the same plates, against fixed grids: table and figure."""
+    with told(debug):
+        from phenoloop.cli.comparing import carry_out_comparison, tell_comparison
+
+        result = carry_out_comparison(subject, policies=policies or (), seeds=seeds, whole=whole, out=out)
+        if as_json:
+            _print_json(result.result)
+            return
+        tell_comparison(result)
+
+
+@app.command()
+def profiles(
+    run: RunFolderPath,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="*.parquet or *.csv. [default: both, in the run folder]"),
+    ] = None,
+    sphere: Annotated[bool, typer.Option("--sphere", help="Also sphere on the controls.")] = False,
+    controls: Annotated[
+        str | None,
+        typer.Option("--controls", metavar="CONDITION", help="Over the plate map. [default: the question's]"),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", metavar="COLUMN", help="Of the plate map: replicates agree in it. [default: all]"),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Write a profile per well, normalised to the controls, and say whether replicates look alike."""
+    with told(debug):
+        from phenoloop import api
+        from phenoloop.cli.profiling import tell_profiles
+
+        tell_profiles(api.profiles(run, out=out, sphere=sphere, controls=controls, by=by or ()))
 
 
 @app.command()

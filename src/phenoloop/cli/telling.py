@@ -55,7 +55,7 @@ def told(debug: bool = False) -> Iterator[None]:
         raise typer.Exit(code) from error
     except typer.Exit:
         raise
-    except Exception as error:
+    except Exception as error:  # the outermost frame: what nothing below foresaw is told too, as a fault of ours
         if debug:
             traceback.print_exc()
         tell(

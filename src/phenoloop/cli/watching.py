@@ -25,7 +25,9 @@ REASON: Final = "interrupted with Ctrl-C"
 class Job(Protocol):
     """`api.run` or `api.resume` with all but its hooks given."""
 
-    def __call__(self, *, on_start: Callable[[LiveRun], None], on_wait: Callable[[], None]) -> RunResult:
+    def __call__(
+        self, *, on_start: Callable[[LiveRun], None], on_wait: Callable[[], None], attended: bool
+    ) -> RunResult:
         """Carry it out."""
         ...
 
@@ -110,7 +112,7 @@ def carry_out(job: Job, *, stream: TextIO | None = None, resumed: bool = False) 
 
     with Interrupts(view.abandon) as interrupts:
         try:
-            result = job(on_start=on_start, on_wait=on_wait)
+            result = job(on_start=on_start, on_wait=on_wait, attended=view.attended)
         finally:
             guarded(view.close)
     if interrupts.asked:

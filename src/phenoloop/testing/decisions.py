@@ -27,6 +27,8 @@ from phenoloop.ports import Policy, Question
 
 READOUT: Final = "signal"
 """Name of the readout of the plates below."""
+PROFILE: Final = ("area", "DNA.mean", "DNA.entropy_1", "DNA.rim_fraction")
+"""Features of the profile that each field of the plates below brings; the second follows the readout."""
 _FATES: Final = {
     "good": {"ok": 1.0},
     "failing": {"ok": 0.5, "qc_fail": 0.2, "missing": 0.15, "late": 0.15},
@@ -53,6 +55,7 @@ def small_plate(*, controls: int = 6, fields: int = 4, batch: int = 4) -> Setup:
         readout=READOUT,
         batch=batch,
         properties=tuple({"treatment": "vehicle" if well in chosen else "drug"} for well in wells),
+        profile_features=PROFILE,
     )
 
 
@@ -96,12 +99,14 @@ def assert_question(factory: Callable[[Setup], Question]) -> None:
     """
     setup = small_plate()
     rng = np.random.default_rng(1)
-    data = [
-        FieldReadout(well=well, field=str(f), visit=1 + f, readouts={READOUT: float(3 * (i % 3) + rng.normal())})
-        for f in range(4)
-        for i, well in enumerate(setup.wells)
-    ]
-    for some in ([], data[:1], data[:30], data, [*data, FieldReadout(well="A1", field="9", visit=9, readouts={})]):
+    data = []
+    for f in range(4):
+        for i, name in enumerate(setup.wells):
+            value = float(3 * (i % 3) + rng.normal())
+            profile = _profile(value, f, i)
+            data.append(FieldReadout(well=name, field=str(f), visit=1 + f, readouts={READOUT: value}, profile=profile))
+    unknown = FieldReadout(well="A1", field="9", visit=9, readouts={}, profile=(None,) * len(PROFILE))
+    for some in ([], data[:1], data[:30], data, [*data, unknown]):
         answer = factory(setup).answer(some)
         assert isinstance(answer, Answer), f"answer() returned {type(answer).__name__}, not Answer"
         assert tuple(answer.wells) == setup.wells, "an answer names every selected well, in plate order"
@@ -157,7 +162,18 @@ class _Loop:
         return Context(
             decision=self.asks,
             at_s=float(self.asks),
-            pending=tuple(Pending(visit=v.number, well=v.well, fields=len(v.fields)) for v in self.pending),
+            pending=tuple(
+                Pending(
+                    visit=v.number,
+                    well=v.well,
+                    fields=len(v.fields),
+                    names=tuple(place.field for place in v.fields),
+                    profile=v.profile,
+                    not_before_s=v.not_before_s,
+                    by=v.by,
+                )
+                for v in self.pending
+            ),
             fields_left=dict(self.left),
             frames_left=sum(self.left.values()),
             last_well=self.pending[-1].well if self.pending else None,
@@ -208,6 +224,8 @@ class _Loop:
             profile=proposal.profile,
             fields=tuple(FieldVisit(field=name, t=0, image=0) for name in names),
             channels=("DNA",),
+            not_before_s=proposal.not_before_s,
+            by=proposal.why.by,
         )
         if denied:
             self._hand(visit, tuple(FieldResult(field=n, status="vetoed", reason="a guard said no") for n in names))
@@ -223,7 +241,14 @@ class _Loop:
             value = float(3 * (place % 3) + self.chance.normal())
             readouts = {READOUT: value if self.chance.random() < 0.95 else None}
             measured = status in ("ok", "qc_fail")
-            results.append(FieldResult(field=field.field, status=status, readouts=readouts if measured else {}))
+            results.append(
+                FieldResult(
+                    field=field.field,
+                    status=status,
+                    readouts=readouts if measured else {},
+                    profile=_profile(value, visit.number, place) if measured else (),
+                )
+            )
         self._hand(visit, tuple(results))
 
     def _hand(self, visit: Visit, fields: tuple[FieldResult, ...]) -> None:
@@ -232,3 +257,9 @@ class _Loop:
         )
         self.policy.tell(visit, result)
         self.twin.tell(visit, result)
+
+
+def _profile(value: float, *field: int) -> tuple[float | None, ...]:
+    """Return a profile that follows a readout in one feature, is unknown in one now and then, and constant in one."""
+    noise = np.random.default_rng([5, *field]).normal(size=3)
+    return (200.0 + float(noise[0]), 100.0 + value, None if noise[2] > 1.5 else float(noise[1]), 0.25)

@@ -7,19 +7,23 @@ from typing import Final, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 from phenoloop.model import Message
+from phenoloop.platform import RawKeys
 from phenoloop.ports import Question
+from phenoloop.watch import asking
 from phenoloop.watch.feed import Feed, Watched, summary
 from phenoloop.watch.keys import KeyReader
 from phenoloop.watch.plain import PlainView, View, encodable
 from phenoloop.watch.plate_map import SIGNS, colour, hex_colour, ink_on, row_name, shares
 from phenoloop.watch.verdict import count, duration, number
 
+ASKED_SHOWN: Final = 6
 DECISIONS_SHOWN: Final = 5
 FAULTS_SHOWN: Final = 3
 SHOW_CURSOR: Final = "\x1b[?25h\n"
@@ -48,7 +52,7 @@ class LiveView:
     console : rich.console.Console
         On a terminal.
     keys : bool
-        Listen to keys: ``p`` pause or go on, ``q`` or ``s`` stop.
+        Listen to keys: ``p`` pause or go on, ``q`` or ``s`` stop, ``y`` and ``n`` answer a batch that waits.
     """
 
     def __init__(self, console: Console, *, keys: bool = True) -> None:
@@ -59,6 +63,11 @@ class LiveView:
         self._keys: KeyReader | None = None
         self._live: Live | None = None
         self._stopping = False
+
+    @property
+    def attended(self) -> bool:
+        """Whether a person can answer here: standard input is a terminal too."""
+        return self._listen and RawKeys().available
 
     def attach(self, run: Watched, *, question: Question | None = None, history: Sequence[Message] = ()) -> None:
         """Begin to watch a run and take over the terminal."""
@@ -102,6 +111,8 @@ class LiveView:
                 self._run.resume()
             else:
                 self._run.pause()
+        elif key.lower() in asking.KEYS and self._feed.question is not None:
+            self._run.answer(asking.KEYS[key.lower()])
         elif key in "qQsS" and not self._stopping:
             self._stopping = True
             self._run.stop(STOPPED_BY_KEY)
@@ -114,7 +125,7 @@ class LiveView:
         assert feed is not None
         with feed.lock:
             plate, said = self._plate(feed), self._said(feed)
-            head, bars = self._head(feed), self._bars(feed)
+            head, bars, asked = self._head(feed), self._bars(feed), self._asked(feed)
         if plate is None:
             body: RenderableType = said
         elif self._wide:
@@ -125,7 +136,7 @@ class LiveView:
             body = grid
         else:
             body = Group(plate, Text(), said)
-        return Group(head, bars, Text(), body, Text(), self._foot(feed))
+        return Group(head, bars, Text(), *asked, body, Text(), self._foot(feed))
 
     def _text(self, text: str, style: str | Style = "") -> Text:
         return Text(encodable(text, self._console.encoding), style=style)
@@ -138,6 +149,8 @@ class LiveView:
             state, style = "stopping: closing the data", "bold yellow"
         elif feed.paused:
             state, style = "paused", "bold yellow"
+        elif feed.question is not None:
+            state, style = "waiting for you", "bold yellow"
         else:
             state, style = "running", "bold"
         left = feed.left_s()
@@ -161,11 +174,48 @@ class LiveView:
         if limits.duration_s is not None:
             shown = f"{duration(tally.at_s)} of {duration(limits.duration_s)}"
             rows.append(("run clock", tally.at_s, limits.duration_s, shown))
+        rows += self._spent(feed)
         table = Table.grid(padding=(0, 2))
         for name, done, total, shown in rows:
             bar = ProgressBar(total=max(total, 1e-9), completed=min(done, total), width=28)
             table.add_row(self._text(name, "dim"), bar, self._text(shown))
         return table
+
+    def _spent(self, feed: Feed) -> list[tuple[str, float, float, str]]:
+        """Return the bars of the budgets of light and of objective changes that the protocol sets."""
+        titles = {
+            "light_s": "light per field",
+            "light_object_s": "light per object",
+            "objective_changes": "objectives/h",
+        }
+        budget = feed.tally.budget()
+        rows = []
+        for name, title in titles.items():
+            entry = budget.get(name)
+            if entry is None or entry["limit"] is None:
+                continue
+            used, limit = entry["used"] or 0.0, entry["limit"]
+            said = f"{number(used)} of {number(limit)}" + ("" if name == "objective_changes" else " s at most")
+            rows.append((title, used, limit, said))
+        return rows
+
+    def _asked(self, feed: Feed) -> list[RenderableType]:
+        """Return the panel of a batch that waits for a person: what, why, which keys, what happens otherwise."""
+        question = feed.question
+        if question is None:
+            return []
+        lines: list[RenderableType] = []
+        for line in question.lines(most=ASKED_SHOWN):
+            text = self._text(line)
+            text.truncate(max(60, 2 * self._console.width), overflow="crop")
+            lines.append(text)
+        hints = asking.keys_said() if self._keys is not None and self._keys.available else ()
+        lines.append(self._text("   ".join([*hints, *filter(None, [question.default()])]), "bold"))
+        return [
+            Panel(
+                Group(*lines), title=self._text(question.head, "bold yellow"), title_align="left", border_style="yellow"
+            )
+        ]
 
     def _plate(self, feed: Feed) -> RenderableType | None:
         plan = feed.tally.plan
@@ -232,7 +282,12 @@ class LiveView:
 
     def _room(self, feed: Feed) -> int:
         """Return how many decisions fit, three lines each, so that the keys below stay on the screen."""
-        taken = 14 if self._wide else 16 + len({well.row for well in feed.tally.plan.wells})
+        asked = 4 + min(ASKED_SHOWN, len(feed.question.about)) if feed.question is not None else 0
+        taken = (
+            asked + len(self._spent(feed)) + 14
+            if self._wide
+            else asked + 16 + len({well.row for well in feed.tally.plan.wells})
+        )
         return max(1, min(DECISIONS_SHOWN, (self._console.height - taken) // 3))
 
     @property

@@ -9,24 +9,33 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from phenoloop.core.decision import WOULD
 from phenoloop.model import (
     Answer,
+    Answered,
+    Confirm,
     Decided,
+    ExposuresSet,
     Fault,
     FieldReadout,
     Input,
+    Judged,
     Measured,
     MeasurementFailed,
     Message,
+    MeteringFailed,
     Plan,
+    ProposalRecord,
     RunEnded,
     Setup,
+    ShadowRecord,
     VisitEnded,
 )
 from phenoloop.ports import Question
 from phenoloop.runner.signals import RunSignals
+from phenoloop.watch import asking
 from phenoloop.watch.tally import ACCEPTED, Tally
-from phenoloop.watch.verdict import count, duration, names
+from phenoloop.watch.verdict import count, duration, names, number
 
 DECISIONS_KEPT: Final = 50
 FAULTS_KEPT: Final = 50
@@ -71,6 +80,10 @@ class Watched(Protocol):
         """End now."""
         ...
 
+    def answer(self, answer: str) -> bool:
+        """Answer the batch that waits: ``go``, ``skip`` or ``stop``; False where none does."""
+        ...
+
 
 class Feed:
     """Collects what a run tells. Its slots only count and append, so the watcher thread never waits for a screen.
@@ -106,9 +119,11 @@ class Feed:
         self._at_s_before = self.tally.at_s
         self.faults: Final[deque[Fault]] = deque(maxlen=FAULTS_KEPT)
         self.paused = False
+        self.question: asking.Question | None = None
+        """The batch that waits for a person."""
         self.finished: RunEnded | None = None
         self._question = question
-        self._answered: tuple[int, Answer | None] = (0, None)
+        self._answered: tuple[tuple[int, int], Answer | None] = ((0, 0), None)
         self._clock = clock
         self._began = clock()
         self._lines: deque[str] | None = deque() if lines else None
@@ -118,6 +133,10 @@ class Feed:
             "decided": self._decided,
             "visit_ended": self._visit_ended,
             "measured": self._measured,
+            "judged": self._judged,
+            "question": self._asked,
+            "answered": self._told,
+            "metered": self._metered,
             "fault": self._fault,
             "pause_changed": self._pause_changed,
             "finished": self._finished,
@@ -151,13 +170,22 @@ class Feed:
             results = list(self.tally.results.values())
         if self._question is None or not results:
             return None
-        if self._answered[0] != len(results):
+        accepted = sum(found.status == "ok" for found in results), len(results)
+        if self._answered[0] != accepted:
             fields = [
-                FieldReadout(well=found.well, field=found.field, visit=found.visit, readouts=found.readouts)
+                FieldReadout(
+                    well=found.well,
+                    field=found.field,
+                    visit=found.visit,
+                    readouts=found.readouts,
+                    profile=found.profile,
+                    imaging=found.imaging,
+                    at_s=found.at_s,
+                )
                 for found in sorted(results, key=lambda found: found.visit)
                 if found.status == "ok"
             ]
-            self._answered = len(results), self._question.answer(fields)
+            self._answered = accepted, self._question.answer(fields)
         return self._answered[1]
 
     def goal_frames(self) -> int:
@@ -206,6 +234,31 @@ class Feed:
             what = "rejected" if isinstance(message, Measured) else message.kind
             self._say(message.at_s, f"{trip.well if trip else '?'} field {message.field} {what}: {message.reason}")
 
+    def _judged(self, message: Judged) -> None:
+        with self.lock:
+            self.tally.take(message)
+            trip = self.tally.trips.get(message.visit)
+            self._say(message.at_s, f"{trip.well if trip else '?'} field {message.field} rejected: {message.reason}")
+
+    def _asked(self, message: Confirm) -> None:
+        with self.lock:
+            self.question = asking.Question(message, self._clock)
+            self._say(message.at_s, asking.plain(message))
+
+    def _told(self, message: Answered) -> None:
+        with self.lock:
+            self.question = None
+            self._say(message.at_s, asking.told(message))
+
+    def _metered(self, message: ExposuresSet | MeteringFailed) -> None:
+        with self.lock:
+            self.tally.take(message)
+            if isinstance(message, MeteringFailed):
+                self._say(message.at_s, message.reason)
+                return
+            found = [f"{one.channel} {number(one.exposure_ms)} ms" for one in message.channels]
+            self._say(message.at_s, f"exposures metered and frozen: {', '.join(found)}")
+
     def _fault(self, message: Fault) -> None:
         with self.lock:
             self.faults.append(message)
@@ -214,17 +267,40 @@ class Feed:
     def _pause_changed(self, paused: bool) -> None:
         with self.lock:
             self.paused = paused
+            if self.question is not None and not paused:
+                self.question = asking.Question(self.question.command, self._clock)  # its time starts anew
             self._say(self.tally.at_s, "paused" if paused else "resumed")
 
     def _finished(self, message: RunEnded) -> None:
         with self.lock:
             self.tally.take(message)
-            self.finished = message
+            self.finished, self.question = message, None
             self._say(message.at_s, f"{message.exit}: {message.reason}" if message.reason else message.exit)
 
     def _say(self, at_s: float, text: str) -> None:
         if self._lines is not None:
             self._lines.append(f"{duration(at_s):>12}  {text}")
+
+
+def in_shadow(shadow: ShadowRecord) -> str:
+    """Return one line on what a policy in the shadow would have done."""
+    if shadow.error:
+        return f"{shadow.error}; it is not asked any more"
+    if shadow.stop:
+        return f"{shadow.policy} would have stopped: {shadow.stop}"
+    wells = [made.well for made in shadow.proposals if made.verdict == WOULD]
+    return f"{shadow.policy} would have gone to {names(wells) or 'no well'}"
+
+
+def _by_origin(taken: list[ProposalRecord]) -> list[str]:
+    """Return a line for each part of the policy that proposed: its wells, and why the first of them."""
+    parts: dict[str, list[ProposalRecord]] = {}
+    for made in taken:
+        parts.setdefault(made.why.by, []).append(made)
+    return [
+        f"{names([made.well for made in some])} - {some[0].why.head}: {some[0].why.text.rstrip('.')}"
+        for some in parts.values()
+    ]
 
 
 def summary(decided: Decided) -> str:
@@ -235,9 +311,11 @@ def summary(decided: Decided) -> str:
     if decided.error:
         parts.append(f"{decided.error}; {decided.policy} goes on")
     if taken:
-        parts.append(f"{names([made.well for made in taken])} - {taken[0].why.rule}: {taken[0].why.text.rstrip('.')}")
+        parts += _by_origin(taken)
     if denied:
         parts.append(f"denied {names([made.well for made in denied])}: {denied[0].verdict}")
     if decided.stop:
         parts.append(f"stop: {decided.stop}")
+    if decided.shadow is not None:
+        parts.append(in_shadow(decided.shadow))
     return "; ".join(parts) or "nothing to do before the next result"

@@ -18,6 +18,11 @@ PLAIN: Final = str.maketrans(
 class View(Protocol):
     """Shows a run. All methods are called from one thread."""
 
+    @property
+    def attended(self) -> bool:
+        """Whether a person can answer here."""
+        ...
+
     def attach(self, run: Watched, *, question: Question | None = None, history: Sequence[Message] = ()) -> None:
         """Begin to watch a run.
 
@@ -57,6 +62,11 @@ class PlainView:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._feed: Feed | None = None
+
+    @property
+    def attended(self) -> bool:
+        """Nobody can answer plain lines."""
+        return False
 
     def attach(self, run: Watched, *, question: Question | None = None, history: Sequence[Message] = ()) -> None:
         """Begin to watch a run; lines tell no calls, so the question is not asked."""

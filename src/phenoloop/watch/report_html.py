@@ -8,11 +8,17 @@ from typing import Any, Final
 
 from phenoloop.model import Decided, ProposalRecord
 from phenoloop.watch import plate_map
+from phenoloop.watch.feed import in_shadow
 from phenoloop.watch.groups import rejections
+from phenoloop.watch.report_curves import draw_curves
 from phenoloop.watch.report_drawings import draw_bands, draw_plate, draw_visits
 from phenoloop.watch.report_json import ReportContent
+from phenoloop.watch.report_objects import draw_objects
+from phenoloop.watch.report_phenotypes import draw_phenotypes
+from phenoloop.watch.report_stories import stories
 from phenoloop.watch.tally import ACCEPTED, Tally
 from phenoloop.watch.thumbnails import FieldPicture, data_uri, draw, shared_contrast
+from phenoloop.watch.time_lapse import draw_time_lapse, events_table
 from phenoloop.watch.verdict import EXITS, aligned, count, duration, in_order, number, percent, verdict
 
 Pictures = Callable[[str, str], FieldPicture | None]
@@ -23,8 +29,13 @@ FIELDS_SHOWN: Final = 2
 BUDGETS: Final = {
     "frames": "Images",
     "duration_s": "Run clock",
-    "disk_bytes": "Disk (uncompressed)",
-    "light_s": "Light on the most exposed field",
+    "disk_bytes": "Disk",
+    "light_s": "Light, most exposed field",
+    "light_object_s": "Light, most exposed place",
+    "frames_per_well": "Images, one well",
+    "revisits_per_field": "Revisits, one field",
+    "objective_changes": "Objective changes per hour",
+    "controls": "Images of controls",
 }
 STEPS: Final = {
     "acquire": ("Acquire", "one frame: move, expose, read out"),
@@ -74,12 +85,18 @@ def render(content: ReportContent, report: Mapping[str, Any], pictures: Pictures
         calls=plate_map.CALLS,
         plate=draw_plate(content.plan, report, readout),
         visits=draw_visits(tally, report),
+        curves=draw_curves(report),
+        found=draw_objects(report, pictures),
+        phenotypes=draw_phenotypes(report),
         wells=_wells(content, report, readout),
         columns=_columns(content),
         bands=draw_bands(report, readout),
+        lapse=draw_time_lapse(content.plan, content.messages, report),
+        events=events_table(report),
         band=next((entry for entry in shown if entry["kind"]), None),
         decisions=[_decision(decided) for decided in tally.decisions],
         pictures=_thumbnails(report, tally, readout, pictures),
+        stories=stories(tally, [well["well"] for well in in_order(report)]),
         groups=rejections(content.plan, content.setup, tally),
         faults=_faults(tally),
         gaps=Counter(gap.reason for gap in tally.missing).most_common(),
@@ -129,7 +146,7 @@ def _decision(decided: Decided) -> dict[str, Any]:
     taken = [made for made in decided.proposals if made.verdict == ACCEPTED]
     grouped: dict[str, list[ProposalRecord]] = defaultdict(list)
     for made in taken:
-        grouped[made.why.rule].append(made)
+        grouped[made.why.head].append(made)
     return {
         "number": decided.decision,
         "at": duration(decided.at_s),
@@ -137,11 +154,12 @@ def _decision(decided: Decided) -> dict[str, Any]:
         "asked": decided.asked,
         "stop": decided.stop,
         "error": decided.error,
+        "shadow": "" if decided.shadow is None else in_shadow(decided.shadow),
         "wells": [made.well for made in taken],
         "fields": count(sum(len(made.fields) for made in taken), "field"),
         "groups": [_group(rule, members) for rule, members in grouped.items()],
         "denied": [
-            {"well": made.well, "verdict": made.verdict, "rule": made.why.rule}
+            {"well": made.well, "verdict": made.verdict, "rule": made.why.head}
             for made in decided.proposals
             if made.verdict != ACCEPTED
         ],
@@ -242,14 +260,23 @@ def _budget(name: str, entry: Mapping[str, float | None]) -> dict[str, Any]:
     def shown(value: float) -> str:
         if name == "disk_bytes":
             return f"{value / 1e9:.3g} GB" if value >= 1e9 else f"{value / 1e6:.3g} MB"
-        return f"{value:.0f}" if name == "frames" else duration(value)
+        return duration(value) if name in ("duration_s", "light_s", "light_object_s") else f"{value:.0f}"
 
     return {
         "title": BUDGETS.get(name, name),
         "used": shown(used),
         "limit": "no limit" if limit is None else shown(limit),
+        "left": "" if limit is None else shown(max(0.0, limit - used)),
+        "note": _budget_note(name, entry),
         "share": None if not limit else min(1.0, used / limit),
     }
+
+
+def _budget_note(name: str, entry: Mapping[str, float | None]) -> str:
+    if name in ("light_s", "objective_changes"):
+        total = entry["total"] or 0.0
+        return f"{duration(total)} on all fields" if name == "light_s" else f"{total:.0f} in all"
+    return f"{percent(entry['share'] or 0.0)} of the images" if name == "controls" else ""
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from phenoloop.model import Answer, Interval, Message, Plan, Setup, WellAnswer
 from phenoloop.watch.groups import dependence
+from phenoloop.watch.report_objects import with_paths
 from phenoloop.watch.tally import Tally, WellTally
+from phenoloop.watch.time_lapse import punctuality
 
 SCHEMA: Final = "phenoloop.report/1"
 STEPS: Final = ("acquire", "store", "segment", "measure", "decide", "image_to_decision")
@@ -82,7 +84,7 @@ def build_report(content: ReportContent) -> dict[str, Any]:
         "exit": tally.ended.exit if tally.ended else "incomplete",
         "reason": tally.ended.reason if tally.ended else "the journal has no end: the run was cut off",
         "frames": tally.listed - lost,
-        "exposures": tally.exposures,
+        "exposures": tally.exposures + tally.spending.exposures,
         "visits": tally.visits_ended,
         "fields": tally.accepted_fields,
         "objects": tally.objects,
@@ -105,10 +107,12 @@ def build_report(content: ReportContent) -> dict[str, Any]:
             "p_same_in_all_groups": dependence(content.plan, content.setup, tally),
         },
         "timing_ms": {step: percentiles(values) for step, values in _timings(content).items()},
-        "budget": _budget(tally),
+        "budget": tally.budget(),
+        "metered": [dataclasses.asdict(channel) for channel in tally.spending.metered],
         "policy": dict(content.policy),
         "question": None if content.question is None else dict(content.question),
-        "summary": {} if answer is None else dict(answer.summary),
+        "summary": _summary(content),
+        "time_lapse": punctuality(content.plan, content.messages),
         "notes": [] if answer is None else list(answer.notes),
         "provenance": dict(content.provenance),
     }
@@ -146,6 +150,13 @@ def timings_of(messages: Iterable[Message]) -> dict[str, list[float]]:
     return found
 
 
+def _summary(content: ReportContent) -> dict[str, Any]:
+    if content.answer is None:
+        return {}
+    about_objects = content.question is not None and content.question["kind"] == "objects"
+    return with_paths(content.answer.summary, content.plan) if about_objects else dict(content.answer.summary)
+
+
 def _timings(content: ReportContent) -> dict[str, list[float]]:
     found = timings_of(content.messages)
     for step, values in content.timings.items():
@@ -165,6 +176,7 @@ def _well(content: ReportContent, name: str, well: WellTally, said: WellAnswer |
         "call": None if said is None else said.call,
         "evidence": None if said is None else said.evidence,
         "rank": None if said is None else said.rank,
+        "effect": None if said is None or said.effect is None else dataclasses.asdict(said.effect),
         "readouts": {
             readout: _readout(well, readout, said.interval if said is not None and readout == about else None)
             for readout in content.plan.readouts
@@ -179,14 +191,6 @@ def _readout(well: WellTally, readout: str, interval: Interval | None) -> dict[s
         return {"mean": mean, "n": n, **empty}
     band = {key: getattr(interval, key) for key in ("low", "high", "level", "kind", "unit", "valid_when_peeking")}
     return {"mean": mean if interval.mean is None else interval.mean, "n": interval.n, **band}
-
-
-def _budget(tally: Tally) -> dict[str, dict[str, float | None]]:
-    budget: dict[str, dict[str, float | None]] = {
-        name: {"used": used, "limit": limit} for name, (used, limit) in tally.used().items()
-    }
-    budget["light_s"]["total"] = sum(tally.light_s.values())
-    return budget
 
 
 def _finite(value: Any) -> Any:

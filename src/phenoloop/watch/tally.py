@@ -12,9 +12,11 @@ from phenoloop.model import (
     Acquire,
     Decided,
     Fault,
+    Judged,
     Measured,
     MeasurementFailed,
     Message,
+    MeteringFailed,
     MicroscopeFailed,
     MissingFrame,
     Paused,
@@ -26,6 +28,7 @@ from phenoloop.model import (
     StopRequested,
     VisitEnded,
 )
+from phenoloop.watch.spending import Spending
 
 ACCEPTED: Final = "accepted"
 """The verdict of a proposal that became a visit; any other verdict is the sentence of a denial."""
@@ -50,6 +53,9 @@ class Result(NamedTuple):
     readouts: Mapping[str, float | None]
     objects: int
     reason: str
+    profile: tuple[float | None, ...] = ()
+    imaging: str = "main"
+    at_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -102,8 +108,10 @@ class Tally:
         self.results: dict[tuple[int, str], Result] = {}
         self.faults: list[Fault] = []
         self.missing: list[MissingFrame] = []
-        self.light_s: dict[tuple[str, str], float] = {}
-        """Seconds of exposure by (well, field)."""
+        self.spending: Final = Spending(plan)
+        """Budgets: light, objective changes, shares."""
+        self._first_light: dict[tuple[int, str], float] = {}
+        self._given: Counter[tuple[str, str, str]] = Counter()
         self.planned = 0
         """Frames that visits were sent for."""
         self.listed = 0
@@ -121,6 +129,7 @@ class Tally:
     def take(self, message: Message) -> None:
         """Count one message."""
         self.at_s = max(self.at_s, getattr(message, "at_s", 0.0))
+        self.spending.take(message)
         match message:
             case Decided():
                 self._decided(message)
@@ -132,7 +141,11 @@ class Tally:
                 self._visit_ended(message)
             case Measured():
                 status, reason = message.status, message.reason
-                self._result(message.visit, message.field, status, message.readouts, message.objects, reason)
+                self._result(
+                    message.visit, message.field, status, message.readouts, message.objects, reason, message.profile
+                )
+            case Judged():
+                self._judged(message)
             case MeasurementFailed(kind="stopped"):
                 return  # the field is complete on disk and is measured when the run is taken up again
             case MeasurementFailed():
@@ -143,7 +156,7 @@ class Tally:
                 self.paused = True
             case Resumed():
                 self.paused = False
-            case StopRequested():
+            case StopRequested() | MeteringFailed():
                 self.last_word = message.reason
             case MicroscopeFailed():
                 self.last_word = message.reason
@@ -173,20 +186,14 @@ class Tally:
 
     @property
     def possible(self) -> int:
-        """Frames that one look at every field of every selected well would take under ``main``."""
+        """Frames that every field of every selected well would take under ``main``, all time points of it."""
         return possible_frames(self.plan)
 
-    def used(self) -> dict[str, tuple[float, float | None]]:
-        """Return, for each limit of the protocol, what is used and what is allowed (None: unlimited)."""
-        limits, most = self.plan.limits, max(self.light_s.values(), default=0.0)
+    def budget(self) -> dict[str, dict[str, float | None]]:
+        """Return every budget: what is used, what is allowed (None: unlimited), what is left."""
         # As the ledger counts: a frame that was planned and never exposed costs nothing.
         frames = self.planned - sum(not gap.exposed for gap in self.missing)
-        return {
-            "frames": (frames, limits.frames),
-            "duration_s": (self.at_s, limits.duration_s),
-            "disk_bytes": (frames * self.plan.frame_bytes, limits.disk_bytes),
-            "light_s": (most, limits.light_per_field_s),
-        }
+        return self.spending.rows(frames=frames, at_s=self.at_s)
 
     # -- one message each -------------------------------------------------------------------------------------------
 
@@ -202,7 +209,11 @@ class Tally:
         if number in self.trips:  # a visit is told of twice: by its decision and by its command
             return
         self.trips[number] = trip
-        self.planned += len(trip.fields) * self.plan.profiles[trip.profile].frames_per_field
+        profile = self.plan.profiles[trip.profile]
+        for field in trip.fields:
+            t = self._given[trip.profile, trip.well, field]
+            self._given[trip.profile, trip.well, field] += 1
+            self.planned += len(profile.channels_at(t)) * profile.planes
         self._well(trip.well).visits += 1
 
     def _visit_ended(self, message: VisitEnded) -> None:
@@ -213,34 +224,56 @@ class Tally:
         self.listed += len(message.frames)
         for frame in message.frames:
             self._well(frame.address.well).frames += 1
+            self._first_light.setdefault((message.visit, frame.address.field), frame.at_s)
         for gap in message.missing:
             self._well(gap.address.well).missing += 1
-        trip = self.trips.get(message.visit)
-        for field, seconds in message.light_s.items():
-            key = (trip.well if trip else "", field)
-            self.light_s[key] = self.light_s.get(key, 0.0) + seconds
 
     def _result(
-        self, visit: int, field: str, status: str, readouts: Mapping[str, float | None], objects: int, reason: str
+        self,
+        visit: int,
+        field: str,
+        status: str,
+        readouts: Mapping[str, float | None],
+        objects: int,
+        reason: str,
+        profile: tuple[float | None, ...] = (),
     ) -> None:
         trip = self.trips.get(visit)
         if trip is None or (visit, field) in self.results:  # a result after "late" is stored, and counts no more
             return
-        self.results[visit, field] = Result(visit, trip.well, field, status, readouts, objects, reason)
+        at_s = self._first_light.get((visit, field))
+        self.results[visit, field] = Result(
+            visit, trip.well, field, status, readouts, objects, reason, profile, trip.profile, at_s
+        )
         well = self._well(trip.well)
         if status != "ok":
             well.rejected += 1
             return
         well.accepted.add(field)
+        if trip.profile != "main":
+            return  # the means of a well are those of its fields: a close look goes where something is
         for name, value in readouts.items():
             if value is not None:
                 well.values.setdefault(name, []).append(value)
+
+    def _judged(self, message: Judged) -> None:
+        """Take back a result that was counted as ``ok``."""
+        key = (message.visit, message.field)
+        before = self.results[key]
+        self.results[key] = before._replace(status="qc_fail", reason=message.reason)
+        well = self._well(before.well)
+        well.rejected += 1
+        still = [found for found in self.results.values() if found.well == before.well and found.status == "ok"]
+        well.accepted = {found.field for found in still}
+        for name, value in before.readouts.items() if before.imaging == "main" else ():
+            if value is not None:
+                well.values[name].remove(value)
 
     def _well(self, name: str) -> WellTally:
         return self.wells.setdefault(name, WellTally())
 
 
 def possible_frames(plan: Plan) -> int:
-    """Return the frames that one look at every field of every selected well would take under ``main``."""
+    """Return the frames that every field of every selected well would take under ``main``, all time points of it."""
     profile: Any = plan.profiles.get("main") or next(iter(plan.profiles.values()))
-    return sum(len(well.fields) for well in plan.wells) * int(profile.frames_per_field)
+    return sum(len(well.fields) for well in plan.wells) * int(profile.frames_in_all)

@@ -32,9 +32,17 @@ def verdict(report: Mapping[str, Any]) -> Verdict:
 
 def effort(report: Mapping[str, Any]) -> str:
     """Return how many images it took of how many."""
+    if (report["question"] or {}).get("kind") == "objects":
+        return _search_effort(report)
     frames, possible = report["frames"], report["possible_frames"]
     seen = sum(1 for well in report["wells"] if well["frames"])
     share = f" ({percent(frames / possible)})" if possible else ""
+    if _events_asked(report):
+        return (
+            f"{count(frames, 'image')}, where the slow rate alone takes {possible}, in "
+            f"{count(report['visits'], 'visit')} to {seen} of {count(len(report['wells']), 'well')}, chosen in "
+            f"{count(report['decisions'], 'decision')}"
+        )
     return (
         f"{count(frames, 'image')} of {possible} possible{share}, in {count(report['visits'], 'visit')} to {seen} of "
         f"{count(len(report['wells']), 'well')}, chosen in {count(report['decisions'], 'decision')}"
@@ -104,6 +112,20 @@ def _asked(report: Mapping[str, Any]) -> str:
         text += f" by at least {number(smallest)}" if smallest else ""
         text += f", with at most {percent(level)} false hits" if isinstance(level, float) else ""
         return text + "?"
+    if kind == "objects":
+        found, confirmed = said.get("found_by", {}), said.get("confirmed_by", {})
+        return (
+            f"Where are {count(said.get('target', 0), 'object')} that pass {confirmed.get('where')} under "
+            f"{confirmed.get('profile')}, among those that pass {found.get('where')} under {found.get('profile')}?"
+        )
+    if kind == "events":
+        return f"How often does {readout} rise above {number(said.get('above'))}, and when?"
+    if kind == "novelty":
+        level = said.get("false_hits")
+        text = "Which wells look unlike the controls, in any feature, and which of them look alike"
+        return text + (f", with at most {percent(level)} false ones" if isinstance(level, float) else "") + "?"
+    if kind == "dose_response":
+        return f"At which {said.get('along', 'dose')} does {readout} reach half of its effect?"
     return f"What is the {kind} of {readout} in each well?" if readout else f"The question was of kind {kind}."
 
 
@@ -113,11 +135,21 @@ def _found(report: Mapping[str, Any]) -> tuple[str, str]:
     if not seen:
         return "No image was taken", "Nothing can be said of any well."
     ranked = sorted((well for well in seen if well["rank"] is not None), key=lambda well: well["rank"])
+    if (report["question"] or {}).get("kind") == "novelty" and any(well["call"] is not None for well in wells):
+        return _phenotypes(report["summary"])
     if any(well["call"] is not None for well in wells):
         return _calls(wells, ranked)
     if report["question"] is None:
         return f"{count(len(seen), 'well')} imaged", "Without a question nothing is claimed; the table shows means."
+    if report["question"]["kind"] == "objects":
+        return _search(report["summary"])
+    if _events_asked(report):
+        return _events(report["summary"])
+    if report["question"]["kind"] == "dose_response":
+        return _curves(report["summary"].get("compounds", {}))
     order = names([well["well"] for well in ranked], most=8)
+    if report["question"]["kind"] == "novelty":
+        return "Ranked, not called", f"No well can be called different here. From the furthest to the nearest: {order}."
     if report["question"]["kind"] == "hits":
         return "Ranked, not called", f"No well can be called a hit here. In order of response: {order}."
     return f"{count(len(ranked), 'well')} estimated", f"From the highest to the lowest: {order}."
@@ -137,3 +169,68 @@ def _calls(wells: Sequence[Mapping[str, Any]], ranked: Sequence[Mapping[str, Any
     if unseen:
         parts.append(f"{names(unseen)} {'was' if len(unseen) == 1 else 'were'} not imaged.")
     return headline, " ".join(parts)
+
+
+def _phenotypes(summary: Mapping[str, Any]) -> tuple[str, str]:
+    groups, covered = summary["groups"], summary["covered"]
+    called = sum(len(group["wells"]) for group in groups)
+    if not groups:
+        return "No well looks different", "No well is called different from the controls."
+    headline = f"{count(len(groups), 'phenotype')} in {count(called, 'well')}"
+    said = [f"{names(group['wells'], most=6)}: {group['said']}." for group in groups[:4]]
+    if len(groups) > 4:
+        said.append(f"And {len(groups) - 4} more.")
+    if covered is not None and covered["share"] is not None:
+        said.append(
+            f"{percent(covered['share'])} of {count(covered['wells'], 'well')} look like the controls or like one of "
+            f"the {covered['looked_at_closely']} that were looked at closely."
+        )
+    return headline, " ".join(said)
+
+
+def _curves(compounds: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
+    known = [one for one in compounds.values() if one["finding"] == "estimated"]
+    said = [f"{name}: {one['said']}." for name, one in compounds.items()]
+    return f"{len(known)} of {count(len(compounds), 'EC50')} estimated", " ".join(said)
+
+
+def _search(summary: Mapping[str, Any]) -> tuple[str, str]:
+    confirmed, wanted, precision = summary["confirmed"], summary["wanted"], summary["precision"]
+    headline = f"{count(confirmed, 'object')} confirmed" + ("" if confirmed >= wanted else f" of {wanted} wanted")
+    if precision is None:
+        return headline, f"No candidate was looked at closely; {count(summary['candidates'], 'candidate')} were found."
+    low, high = percent(precision["low"]), percent(precision["high"])
+    found = (
+        f"Of {count(summary['looked_at'], 'candidate')} that were looked at closely {percent(precision['mean'])} are "
+        f"confirmed ({percent(precision['level'])} interval {low} to {high})."
+    )
+    best = sorted(summary["wells"].items(), key=lambda item: -item[1])
+    return headline, found + (f" Most are in {names([well for well, _ in best], most=6)}." if len(best) > 1 else "")
+
+
+def _search_effort(report: Mapping[str, Any]) -> str:
+    summary = report["summary"]
+    seen = sum(1 for well in report["wells"] if well["frames"])
+    return (
+        f"{count(report['frames'], 'image')}: {count(summary['fields_pre_scanned'], 'field')} of the pre-scan and "
+        f"{count(summary['looked_at'], 'close look')}, in {count(report['visits'], 'visit')} to {seen} of "
+        f"{count(len(report['wells']), 'well')}, chosen in {count(report['decisions'], 'decision')}"
+    )
+
+
+def _events_asked(report: Mapping[str, Any]) -> bool:
+    return bool((report["question"] or {}).get("kind") == "events")
+
+
+def _events(summary: Mapping[str, Any]) -> tuple[str, str]:
+    plate, followed = summary["plate"], summary["followed"]
+    rate, hours = plate["per_field_hour"], plate["field_hours"] or 0.0
+    found = (
+        f"{number(rate['rate'])} per field and hour ({percent(plate['level'])} interval {number(rate['low'])} to "
+        f"{number(rate['high'])}), in {number(hours)} field-hours of {count(plate['wells'], 'well')}."
+    )
+    if (known := plate.get("per_object_hour")) is not None and known["rate"] is not None:
+        found += f" {number(known['rate'])} per object and hour ({number(known['low'])} to {number(known['high'])})."
+    if followed is not None and followed["events"]:
+        found += f" {followed['at_fast_rate']} of {followed['events']} were seen at the fast rate."
+    return count(plate["events"], "event"), found

@@ -1,0 +1,88 @@
+"""`compare` in the terminal: how far it is, and the table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from phenoloop import api
+from phenoloop.api import CompareResult
+from phenoloop.watch.verdict import number
+
+_WIDTH: Final = 160
+"""Columns where the output is no terminal."""
+
+
+def carry_out_comparison(
+    subject: Path, *, policies: Sequence[str], seeds: int | None, whole: bool, out: Path | None
+) -> CompareResult:
+    """Compare, with a bar on standard error."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading", total=None)
+
+        def on_step(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        return api.compare(subject, policies=policies, seeds=seeds, whole=whole, out=out, on_step=on_step)
+
+
+def tell_comparison(result: CompareResult) -> None:
+    """Print the table, what it says in a sentence per policy, and where the figure is."""
+    found = result.result
+    terminal = sys.stdout.isatty()
+    console = Console(file=sys.stdout, width=None if terminal else _WIDTH, highlight=False)
+    console.print(f"{found['title']}.")
+    console.print(_table(found))
+    for row in found["rows"]:
+        if row["kind"] == "policy":
+            console.print(_sentence(row, found))
+    console.print("Means over plates with their 95 % intervals. Minutes follow from the cost model of the microscope.")
+    for name in ("compare.png", "compare.svg", "compare.json"):
+        console.print(str(result.folder / name), soft_wrap=True)
+
+
+def _table(found: Mapping[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    beside = list(dict.fromkeys(name for row in found["rows"] for name in row["beside"]))
+    table.add_column("policy", overflow="fold", min_width=32)
+    for name in (found["quality"]["title"], *beside, "frames", "minutes", "light (s)"):
+        table.add_column(name, justify="right")
+    for row in found["rows"]:
+        fields = "" if row["fields_per_well"] is None or row["kind"] == "grid" else f" ({row['fields_per_well']})"
+        cells = [_band(row["score"]), *(_band(row["beside"].get(name)) for name in beside)]
+        cells += [_band(row["cost"][axis]) for axis in ("frames", "minutes", "light_s")]
+        table.add_row(row["name"] + fields, *cells)
+    return table
+
+
+def _band(band: Mapping[str, float | None] | None) -> str:
+    if band is None:
+        return "–"
+    if band["low"] is None or band["low"] == band["high"]:
+        return number(band["mean"])
+    return f"{number(band['mean'])} [{number(band['low'])}, {number(band['high'])}]".replace("[", "\\[")
+
+
+def _sentence(row: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    name = row["name"].replace("[", "\\[")
+    first, *others = row["reasons"]
+    ended = first + (f" (in other words on {len(others)} more)" if others else "")
+    if row["score"] is None:
+        return f"{name}: some plates were left without an answer. Ended because {ended}."
+    if row["times_less"] is None:
+        grids = "there are no grids to hold it against" if not found["grids"] else "no grid answers as well"
+        return f"{name}: {grids}. Ended because {ended}."
+    less = {axis: row["times_less"][axis] for axis in ("frames", "minutes", "light_s")}
+    depth = row["grid_fields_per_well"]
+    return (
+        f"{name}: the smallest grid that answers as well takes {depth} field{'s' if depth > 1 else ''} of every well, "
+        f"{_band(less['frames'])} times its frames, {_band(less['minutes'])} times its minutes and "
+        f"{_band(less['light_s'])} times its light. Ended because {ended}."
+    )
