@@ -136,6 +136,16 @@ def test_a_field_is_imaged_once_until_the_rule_was_off() -> None:
     assert wells(asked(policy, context(3.0)), "close") == ["A2"]
 
 
+def test_the_limit_of_a_well_holds_within_a_batch() -> None:
+    do = {"image": {"profile": "closeup"}}
+    policy = rules(FIRST, rule("close", "signal > 5", do, level="field", limits={"per_well": 2}))
+    tell(policy, "A2", {"0": 6.0, "1": 7.0, "2": 8.0})
+    tell(policy, "B2", {"0": 9.0})
+    assert wells(asked(policy, context()), "close") == ["A2", "A2", "B2"]
+    under_way = Pending(visit=2, well="A2", fields=1, names=("0",), profile="closeup", by="close")
+    assert wells(asked(policy, context(pending=[under_way])), "close") == ["A2", "B2"]
+
+
 def test_a_look_that_was_missed_is_not_owed_for_ever() -> None:
     close = rule("close", "signal > 5", {"image": {"profile": "closeup"}}, level="field")
     policy = rules(FIRST, close)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phenoloop.policies.rule_checks import Rule
-from phenoloop.policies.rule_facts import Facts
+from phenoloop.policies.rule_facts import Facts, meaning
 
 Key = tuple[int, str]
 """A field (well, name); the name is empty for the well itself."""
@@ -51,6 +52,21 @@ class RuleMemory:
             served[: len(self.served)] = self.served
             on &= fresh | ~served
         return on
+
+    def unknown(self, facts: Facts) -> dict[str, Any]:
+        """Return in how many wells or fields the rule is unknown, and for want of what; nothing where it is in none."""
+        when, level = self.rule.when, self.rule.params.level
+        n = facts.rows(level)
+        columns = facts.columns(when.names_used, level)
+        rows = np.isnan(when.evaluate(columns, n))
+        if not rows.any():
+            return {}
+        missing = [
+            f"{name} missing, it needs {meaning(name)}"
+            for name, column in columns.items()
+            if any(value is None or value != value for value in column[rows])
+        ]
+        return {"rows": int(rows.sum()), "missing": f"unknown: {'; '.join(missing) or 'it cannot be computed'}"}
 
     def remember(self, facts: Facts) -> None:
         """Switch on and off by what is known now."""

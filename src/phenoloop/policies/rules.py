@@ -19,7 +19,7 @@ from phenoloop.errors import Problem, ProtocolError
 from phenoloop.model import Context, Proposal, Setup, Stop, Visit, VisitResult, Why
 from phenoloop.policies.plate_table import PlateTable
 from phenoloop.policies.rule_checks import Rule, compile_rules, sorted_names
-from phenoloop.policies.rule_facts import Facts, FieldSeen, meaning
+from phenoloop.policies.rule_facts import Facts, FieldSeen
 from phenoloop.policies.rule_memory import Key, RuleMemory
 from phenoloop.policies.rule_params import RulesParams
 from phenoloop.policies.told import MAX_VETOED
@@ -102,7 +102,7 @@ class Rules:
         for rule, rows in zip(self._rules, on, strict=True):
             if rule.stop is not None and rows.any():
                 return Stop(reason=self._reason(rule, columns, int(np.flatnonzero(rows)[0])))
-        wishes = self._wishes(on, left, context)
+        wishes = self._wishes(on, left, context, k + 1)
         due = [wish for wish in wishes if wish.due_s <= context.at_s]
         # A visit that waits holds up those behind it: only where nothing else is to be done at all.
         later = sorted((wish for wish in wishes if wish.due_s > context.at_s), key=lambda wish: wish.due_s)
@@ -144,7 +144,7 @@ class Rules:
         for i, rule in enumerate(self._rules):
             rows = [self._name(rule, int(row)) for row in np.flatnonzero(self._memory[i].on(facts))]
             said: dict[str, Any] = {"on": len(rows), "where": rows[:TOLD], "fields": self._memory[i].total}
-            if unknown := self._unknown(rule, facts):
+            if unknown := self._memory[i].unknown(facts):
                 said["unknown"] = unknown
             rules[rule.name] = said
         return {"rules": rules, "left_alone": self._table.left_alone()}
@@ -175,8 +175,13 @@ class Rules:
 
     # -- what to do -------------------------------------------------------------------------------------------------
 
-    def _wishes(self, on: Sequence[NDArray[np.bool_]], left: NDArray[np.int64], context: Context) -> list[_Wish]:
-        """Return what is asked for, rule by rule, in each the wells with the fewest fields first."""
+    def _wishes(
+        self, on: Sequence[NDArray[np.bool_]], left: NDArray[np.int64], context: Context, enough: int
+    ) -> list[_Wish]:
+        """Return what is asked for, rule by rule, in each the wells with the fewest fields first.
+
+        No more is looked for once `enough` wishes are due.
+        """
         gone = {
             self._well(rule, int(row))
             for rule, rows in zip(self._rules, on, strict=True)
@@ -187,26 +192,39 @@ class Rules:
         names = {(self._table.place(one.well), name) for one in context.pending for name in one.names}
         taken: dict[Key, None] = {}
         found: list[_Wish] = []
+        due = 0
         for i, (rule, rows) in enumerate(zip(self._rules, on, strict=True)):
             if rule.image is None:
                 continue
-            room = self._room(i, context)
-            wishes = []
-            for row in (int(row) for row in np.flatnonzero(rows)):
+            room, per_well = self._room(i, context), self._per_well(i, context)
+            for due_s, have, row in self._in_order(rule, np.flatnonzero(rows)):
+                if due >= enough or room < 1:
+                    break
                 well = self._well(rule, row)
                 key = (well, "" if rule.params.level == "well" else self._fields[row].name)
                 busy = coming[well] > 0 if not key[1] else key in names
                 if well in gone or busy or key in taken or self._memory[i].vetoed.get(key, 0) >= MAX_VETOED:
                     continue
-                wish = self._wish(i, row, key, left, room, context)
-                if wish is not None:
-                    wishes.append(wish)
-            for wish in sorted(wishes, key=lambda one: (one.due_s, one.have, one.row)):
-                if room >= wish.fields:
-                    room -= wish.fields
-                    taken[wish.key] = None
-                    found.append(wish)
+                fields = int(min(self._fields_for(i, key, left), room, per_well.get(well, math.inf)))
+                if fields >= 1:
+                    room -= fields
+                    if well in per_well:
+                        per_well[well] -= fields
+                    taken[key] = None
+                    due += due_s <= context.at_s
+                    found.append(_Wish(rule=i, row=row, key=key, fields=fields, have=have, due_s=due_s))
         return found
+
+    def _in_order(self, rule: Rule, rows: NDArray[np.int64]) -> list[tuple[float, int, int]]:
+        """Return (when due, fields or looks so far, row) of the rows of a rule, what comes first first."""
+        image = rule.image
+        assert image is not None
+        if rule.params.level == "well":
+            return sorted((-math.inf, len(self._table.used(int(row), image.profile)), int(row)) for row in rows)
+        seen = [(self._fields[int(row)], int(row)) for row in rows]
+        return sorted(
+            (-math.inf if image.every is None else one.last_s + image.every, one.looks, row) for one, row in seen
+        )
 
     def _room(self, i: int, context: Context) -> float:
         """Return the fields that a rule may still image in all."""
@@ -216,28 +234,31 @@ class Rules:
         under_way = sum(one.fields for one in context.pending if one.by == self._rules[i].name)
         return limit - self._memory[i].total - under_way
 
-    def _wish(self, i: int, row: int, key: Key, left: NDArray[np.int64], room: float, context: Context) -> _Wish | None:
-        rule, memory = self._rules[i], self._memory[i]
-        image, limits, well = rule.image, rule.params.limits, key[0]
+    def _per_well(self, i: int, context: Context) -> dict[int, int]:
+        """Return the fields that a rule may still image in each well; nothing where it has no such limit."""
+        rule, spent = self._rules[i], self._memory[i].spent
+        limit = rule.params.limits.per_well
+        if limit is None:
+            return {}
+        found = {well: limit - spent.get((well, ""), 0) for well in range(len(self._setup.wells))}
+        for one in context.pending:
+            place = self._table.place(one.well)
+            if one.by == rule.name and place is not None:
+                found[place] -= one.fields
+        return found
+
+    def _fields_for(self, i: int, key: Key, left: NDArray[np.int64]) -> float:
+        """Return how many fields a rule wants of a well, as far as there are any; 1 or 0 for a field."""
+        rule, well = self._rules[i], key[0]
+        image, again = rule.image, rule.params.limits.per_field
         assert image is not None
-        per_well = math.inf if limits.per_well is None else limits.per_well - memory.spent.get((well, ""), 0)
-        if limits.per_well is not None:
-            name = self._setup.wells[well]
-            per_well -= sum(one.fields for one in context.pending if one.by == rule.name and one.well == name)
         if key[1]:
-            seen = self._fields[row]
-            again = math.inf if limits.per_field is None else limits.per_field - memory.spent.get(key, 0)
-            if min(room, per_well, again) < 1:
-                return None
-            due_s = -math.inf if image.every is None else seen.last_s + image.every
-            return _Wish(rule=i, row=row, key=key, fields=1, have=seen.looks, due_s=due_s)
+            return float(again is None or self._memory[i].spent.get(key, 0) < again)
         if image.profile == "main":
             unused = int(left[well])
         else:
             unused = self._setup.fields[well] - len(self._table.used(well, image.profile))
-        fields = min(image.fields or self._params.fields_per_visit, unused, room, per_well)
-        have = len(self._table.used(well, image.profile))
-        return _Wish(rule=i, row=row, key=key, fields=int(fields), have=have) if fields >= 1 else None
+        return min(image.fields or self._params.fields_per_visit, unused)
 
     def _proposal(self, wish: _Wish, columns: Mapping[str, Columns], instead: str | None) -> Proposal:
         rule = self._rules[wish.rule]
@@ -274,25 +295,11 @@ class Rules:
 
     def _nothing(self, facts: Facts) -> str:
         unknown = [
-            f"{rule.name} is unknown in {said['rows']} {rule.params.level}s: {said['missing']}"
-            for rule in self._rules
-            if (said := self._unknown(rule, facts))
+            f"{memory.rule.name} is unknown in {said['rows']} {memory.rule.params.level}s: {said['missing']}"
+            for memory in self._memory
+            if (said := memory.unknown(facts))
         ]
         return "; ".join(["no rule asks for another image", *unknown])
-
-    def _unknown(self, rule: Rule, facts: Facts) -> dict[str, Any]:
-        """Return in how many wells or fields a rule is unknown, and for want of what."""
-        level, n = rule.params.level, facts.rows(rule.params.level)
-        columns = facts.columns(rule.when.names_used, level)
-        rows = np.isnan(rule.when.evaluate(columns, n))
-        if not rows.any():
-            return {}
-        missing = [
-            f"{name} missing, it needs {meaning(name)}"
-            for name, column in columns.items()
-            if any(value is None or value != value for value in column[rows])
-        ]
-        return {"rows": int(rows.sum()), "missing": f"unknown: {'; '.join(missing) or 'it cannot be computed'}"}
 
     def _well(self, rule: Rule, row: int) -> int:
         return row if rule.params.level == "well" else self._fields[row].well
