@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from phenoloop import model as module
 from phenoloop.model import Decided, Measured, Message, RunStarted, StoredFrame, VisitEnded
-from phenoloop.model import messages as module
 from phenoloop.model.codec import MESSAGES, from_dict, to_dict
 from tests.storage.builders import acquire, address, ended
 

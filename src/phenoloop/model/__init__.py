@@ -1,5 +1,6 @@
 """The nouns of the project: frozen dataclasses of plain values, with no behaviour that needs anything else."""
 
+from phenoloop.model.commands import Acquire, Confirm, Finish, Measure, Meter
 from phenoloop.model.equipment import (
     AnalysisPlan,
     CostModel,
@@ -12,54 +13,39 @@ from phenoloop.model.equipment import (
     SpecimenInfo,
     SpotsPlan,
 )
+from phenoloop.model.imaging import AutofocusPlan, ChannelPlan, ProfilePlan
 from phenoloop.model.limits import Autonomy, Limits
 from phenoloop.model.messages import (
-    Acquire,
     Answered,
     Command,
-    Confirm,
-    Decided,
     ExposuresSet,
     Fault,
-    Finish,
     Input,
-    Judged,
-    Measure,
     Measured,
     MeasurementFailed,
     Message,
-    Meter,
     MeteredChannel,
     MeteringFailed,
     MicroscopeFailed,
     MissingFrame,
     Paused,
     PolicyTooSlow,
-    ProposalRecord,
     Resumed,
     RunEnded,
     RunResumed,
     RunStarted,
-    ShadowRecord,
     StopRequested,
     StoredFrame,
     VisitEnded,
 )
+from phenoloop.model.places import FieldPlace, Scalar, StageBox, WellPlan, WellShape
 from phenoloop.model.plan import (
-    AutofocusPlan,
-    ChannelPlan,
-    FieldPlace,
-    ObjectSearch,
     Plan,
-    ProfilePlan,
-    Scalar,
-    Setup,
-    StageBox,
     TrustPlan,
-    WellPlan,
-    WellShape,
 )
+from phenoloop.model.records import Decided, Judged, ProposalRecord, ShadowRecord
 from phenoloop.model.results import Answer, Candidate, FieldReadout, FieldResult, Interval, VisitResult, WellAnswer
+from phenoloop.model.setup import ObjectSearch, Setup
 from phenoloop.model.visits import (
     CONFIRM,
     Context,

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from phenoloop.model import messages
+from phenoloop.model import commands, messages, records
 from phenoloop.model.messages import Command, Input, Message
 
 Convert: TypeAlias = Callable[[Any], Any]
@@ -21,7 +21,8 @@ Decode: TypeAlias = Callable[[Any, str], Any]
 MESSAGES: Final[Mapping[str, type[Message]]] = types.MappingProxyType(
     {
         name: found
-        for name, found in vars(messages).items()
+        for room in (messages, records, commands)
+        for name, found in vars(room).items()
         if isinstance(found, type) and issubclass(found, Message) and found not in (Message, Input, Command)
     }
 )
