@@ -121,9 +121,9 @@ def unload(core: CMMCorePlus) -> None:
     """Let all devices go, then the core's callback."""
     try:
         core.unloadAllDevices()
+        core.setCircularBufferMemoryFootprint(1)  # a core that somebody still holds need not hold its pictures
     except Exception as error:  # whatever the adapter raises on its way out, the callback must still go
         log.warning("a device could not be unloaded: %s", say(error))
-    core.setCircularBufferMemoryFootprint(1)  # a core that somebody still holds need not hold its pictures
     release(core)
 
 
