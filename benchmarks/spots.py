@@ -26,7 +26,9 @@ from phenoloop.measure.spots import spot_features, spot_pattern, spot_sizes
 from phenoloop.model import SpotsPlan
 from phenoloop.numerics.spots import find_spots
 from phenoloop.platform import keep_freed_memory
+from phenoloop.ports import Segmenter
 from phenoloop.segmentation.threshold import Threshold
+from phenoloop.segmentation.unet import Unet
 
 RESPONDING = ("O01", "O05", "O06", "O07", "O08", "O09")
 """The doses that the data set's authors call responding; the analysis is handed pixels only."""
@@ -105,16 +107,15 @@ def gap(wells: Sequence[str], values: Sequence[float]) -> float:
     return min(mean[well] for well in RESPONDING) / others
 
 
-def real(folder: Path) -> None:
+def real(folder: Path, name: str, segmenter: Segmenter) -> None:
     fields = read(folder)
-    segmenter = Threshold(Threshold.Params())
     wells = [well for well, _ in fields]
     objects = [Objects(segmenter.segment(frames["DNA"]).labels) for frames in fields.values()]
     images = [frames["GFP"] for frames in fields.values()]
     print(
-        f"\nBBBC016, {len(fields)} fields of {len(set(wells))} wells: spots per cell, the lowest of the six responding"
+        f"\nBBBC016, {len(fields)} fields of {len(set(wells))} wells, cells by `{name}`: spots per cell, the lowest of"
     )
-    print("wells over the highest of the others; the bar is 2")
+    print("the six responding wells over the highest of the others; the bar is 2")
     print(f"{'diameter':>9}{'threshold':>11}" + "".join(f"{f'within {reach:g}':>12}" for reach in REACHES))
     lowest = np.inf
     for diameter, threshold in product(DIAMETERS, THRESHOLDS):
@@ -149,7 +150,8 @@ def main() -> None:
     rendered()
     data = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("PHENOLOOP_DATA", "../shared/data"))
     if (data / "bbbc016" / "manifest.csv").is_file():
-        real(data / "bbbc016")
+        real(data / "bbbc016", "unet", Unet(Unet.Params()))
+        real(data / "bbbc016", "threshold", Threshold(Threshold.Params()))
     else:
         print(f"\nno bbbc016/manifest.csv in {data}: name the folder, or set PHENOLOOP_DATA")
 
