@@ -153,15 +153,27 @@ def look_beside(folder: Path) -> None:
     here = str(folder.resolve())
     for other in [path for path in _BESIDE if path != here]:
         _BESIDE.remove(other)
-        sys.path.remove(other)
-        for name, module in list(sys.modules.items()):
-            file = getattr(module, "__file__", None)
-            if file and Path(file).is_relative_to(other):
-                del sys.modules[name]
+        if other in sys.path:
+            sys.path.remove(other)
+        for name in _found_in(Path(other)):
+            del sys.modules[name]
     if here not in sys.path and folder.is_dir():
         sys.path.append(here)
         _BESIDE.append(here)
         importlib.invalidate_caches()
+
+
+def _found_in(folder: Path) -> list[str]:
+    """Return the imported modules that a folder on the path gave: its own files and packages, and what is in these.
+
+    Not all files below it: an environment, or this program's source, may lie there too.
+    """
+    given = set()
+    for name, module in sys.modules.items():
+        file = getattr(module, "__file__", None)
+        if "." not in name and file and Path(file) in (folder / f"{name}.py", folder / name / "__init__.py"):
+            given.add(name)
+    return [name for name in sys.modules if name.partition(".")[0] in given]
 
 
 def own_files(targets: Iterable[str], folder: Path) -> list[Path]:
