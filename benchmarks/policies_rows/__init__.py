@@ -73,3 +73,10 @@ def share_interval(count: int, total: int, level: float = 0.95) -> tuple[float, 
     low = float(betaincinv(count, total - count + 1, tail)) if count else 0.0
     high = float(betaincinv(count + 1, total - count, 1 - tail)) if count < total else 1.0
     return count / total, low, high
+
+
+def coverage_row(name: str, world: str, held: int, total: int, level: float = 0.95) -> Row:
+    """Hold coverage against its level less the 99 % binomial error of so many intervals."""
+    bar = level - 2.3263478740408408 * math.sqrt(level * (1 - level) / total)
+    figure, low, high = share_interval(held, total)
+    return Row(name, f"{world}, {total} intervals", figure, low, high, round(bar, 4), figure >= bar)

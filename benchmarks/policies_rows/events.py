@@ -12,11 +12,13 @@ covered when no gap between two looks inside it is longer than 1.5 fast interval
 from __future__ import annotations
 
 import bisect
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
 
 from benchmarks.policies_rows import Row, mean_interval, share_interval
+from benchmarks.policies_rows._stopwatch import WELLS, K, Timed, asking_rows
 from phenoloop.model import (
     ChannelPlan,
     CostModel,
@@ -104,6 +106,42 @@ def one_run(seed: int, per_hour: float, false_alarms: float, precursor_s: float)
     return HOURS * 3600 / FAST_S / len(looks), len(starts), covered
 
 
+def largest_plate() -> Plan:
+    """Return a plan of 1,536 wells of one field, every half an hour; fast is every 30 s."""
+    channel = ChannelPlan(name="H2B", group="Channel", config="DAPI", exposure_ms=20.0)
+    slow = ProfilePlan(name="main", channels=(channel,), pixel_size_um=0.5, every_s=1800.0, for_s=2 * 3600.0)
+    wells = []
+    for i, name in enumerate(WELLS):
+        row, column = divmod(i, 48)
+        place = FieldPlace(name="0", x_um=2250.0 * column, y_um=2250.0 * row)
+        wells.append(
+            WellPlan(name=name, row=row, column=column, x_um=place.x_um, y_um=place.y_um, fields=(place,), choice=(0,))
+        )
+    return dataclasses.replace(
+        one_field(),
+        plate_rows=32,
+        plate_columns=48,
+        wells=tuple(wells),
+        profiles={"main": slow, "fast": dataclasses.replace(slow, name="fast", every_s=30.0, for_s=None)},
+        batch=K,
+        in_flight=2 * K,
+    )
+
+
+def asking() -> Iterator[Row]:
+    """Yield the time of an ask of 16 on the largest plate, where something happens at one look in fifty."""
+
+    def readouts(visit: Visit, field: str, at_s: float) -> dict[str, float | None]:
+        fires = np.random.default_rng([FIRST_SEED, 6, visit.number]).random() < 0.02
+        return {"event": 0.95 if fires else 0.05}
+
+    plan = largest_plate()
+    fast = {"profile": "fast", "when": "event > 0.7", "until": "event < 0.4", "hold": 60.0, "at_once": K}
+    timed = Timed(Events(Events.Params(fast=fast, wells_per_batch=K), setup_of(plan)))
+    run_clocked(plan, timed, readouts, latency_s=0.3)
+    yield from asking_rows(timed, f"events, 1536 wells, slow 30 min, fast 30 s in at most {K} fields, 2 h")
+
+
 def rows(seeds: int) -> Iterator[Row]:
     """Yield light and coverage at some rates of events and of false alarms, and without a precursor."""
     seeds = min(seeds, MOST_SEEDS)
@@ -130,3 +168,4 @@ def rows(seeds: int) -> Iterator[Row]:
         wanted = None if bar is None else 0.95
         ok = None if wanted is None else bool(figure >= wanted)
         yield Row("events: share covered", f"{world}; {events} events", float(figure), low, high, wanted, ok)
+    yield from asking()

@@ -9,135 +9,48 @@ overview, and two close looks at controls. A random choice does not need the ove
 of the factor when one of its fields costs a share of a close look (those that confirm an odd one are counted there).
 Without a close profile the same is asked of second fields. Looks drawn by chance are counted.
 
-With 36 phenotypes to see, two controls and a tenth drawn by chance, 42 close looks are the least that can come out.
+Of the 36 phenotypes to see, the controls show one and chance, which has a tenth of the other close looks, finds about
+one: if no other look were wasted, 40 close looks would do (2 + 34 / 0.9).
 
-World: 1,536 wells, 64 of them controls; 40 phenotypes in shares ~ 1 / rank, the most frequent one as the controls. A
-field SD is 1 in every feature, wells differ by 0.3.
-
-- ``isotropic``: each phenotype moves each feature by a normal number of SD 3. The world of the note behind the bar.
-- ``hard``: ten mechanisms, each moving a few blocks of features, of which a phenotype has one to three (no two the
-  same); wells of a phenotype differ in strength (log SD 0.35), so clusters are long and thin; noise is shared within
-  blocks; 5 % of the fields show debris that no gate rejected, 5 % are rejected, 3 % of the numbers unknown.
-
-The policy itself is asked and told, one batch in flight. Seeds from 1000 on; tuned on seeds below 100.
+The worlds, ``isotropic`` and ``hard``, are told in `_phenotypes`. The policy itself is asked and told, one batch in
+flight (`phenoloop.testing.play`). Seeds from 1000 on; tuned on seeds below 100.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.policies_rows import Row, mean_interval, share_interval
-from phenoloop.model import (
-    Answer,
-    ChannelPlan,
-    Context,
-    FieldReadout,
-    FieldResult,
-    FieldVisit,
-    Pending,
-    ProfilePlan,
-    Setup,
-    Stop,
-    Visit,
-    VisitResult,
-    features,
+from benchmarks.policies_rows._phenotypes import (
+    HARD,
+    ISOTROPIC,
+    NAMES,
+    WELL_SD,
+    WELLS,
+    Plate,
+    World,
+    setup,
+    shared_noise,
 )
-from phenoloop.numerics.phenotype_space import block_of
+from phenoloop.model import Answer, Context, FieldReadout, FieldResult, Proposal, Setup, Stop, Visit, VisitResult
 from phenoloop.policies.novelty import Novelty
 from phenoloop.questions.novelty import NoveltyQuestion
+from phenoloop.testing import play
 
 FIRST_SEED = 1000
 BAR = 5.0
 LEVEL = 0.05
-WELLS, CONTROLS, PHENOTYPES, FIELDS = 1536, 64, 40, 4
+MOST_MS = 5.0
 ENOUGH = 0.9
 REFERENCES = 2
 """Close looks at controls, which both sides take."""
-WELL_SD = 0.3
-FAMILIES = ("shape", "outline", "intensity", "texture", "spots")
-NAMES = features.of_phenotype(
-    name for name, feature in features.catalogue(["DNA", "GFP"], ["vesicles"]).items() if feature.family in FAMILIES
-)
-BLOCKS = tuple(dict.fromkeys(block_of(name) for name in NAMES))
-MEMBERS = {block: np.array([k for k, name in enumerate(NAMES) if block_of(name) == block]) for block in BLOCKS}
 OVERVIEW_SHARES = (0.01, 0.05)
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What profiles are like."""
-
-    name: str
-    hard: bool
-    debris: float = 0.0
-    rejected: float = 0.0
-    unknown: float = 0.0
-
-
-ISOTROPIC = World("isotropic", hard=False)
-HARD = World("hard", hard=True, debris=0.05, rejected=0.05, unknown=0.03)
-
-
-class Plate:
-    """What is really there, and what each look at a well shows."""
-
-    def __init__(self, world: World, seed: int) -> None:
-        self.world, self.seed = world, seed
-        rng = self.rng = np.random.default_rng([31, seed])
-        self.controls = np.sort(rng.permutation(WELLS)[:CONTROLS])
-        shares = 1 / np.arange(1, PHENOTYPES + 1)
-        self.kind = rng.choice(PHENOTYPES, WELLS, p=shares / shares.sum())
-        self.kind[self.controls] = 0
-        self.level = rng.normal(0, WELL_SD, (WELLS, len(NAMES)))
-        centres = self._hard_centres(rng) if world.hard else rng.normal(0, 3, (PHENOTYPES, len(NAMES)))
-        centres[0] = 0.0
-        strength = np.exp(rng.normal(0, 0.35, WELLS)) if world.hard else np.ones(WELLS)
-        self.level += strength[:, None] * centres[self.kind]
-
-    @staticmethod
-    def _hard_centres(rng: np.random.Generator) -> Floats:
-        mechanisms = np.zeros((10, len(NAMES)))
-        for row in mechanisms:
-            for block in rng.permutation(len(BLOCKS))[: rng.integers(2, 4)]:
-                members = MEMBERS[BLOCKS[block]]
-                row[members] = rng.normal(0, 1, len(members))
-        centres = np.zeros((PHENOTYPES, len(NAMES)))
-        known: set[frozenset[tuple[int, int]]] = set()
-        for row in centres:
-            # the same mechanisms in the same directions would be the same phenotype
-            while (drawn := _mechanisms_of_one(rng)) in known:
-                continue
-            known.add(drawn)
-            for mechanism, sign in sorted(drawn):
-                row += sign * rng.uniform(5, 10) * mechanisms[mechanism]
-        return centres
-
-    def look(self, well: int) -> FieldResult:
-        """Return one field of the overview; its name is given later."""
-        rng, world = self.rng, self.world
-        noise = shared_noise(rng) if world.hard else rng.normal(size=len(NAMES))
-        values = 100 + self.level[well] + noise
-        if rng.random() < world.rejected:
-            return FieldResult(field="", status="qc_fail", reason="out of focus")
-        if rng.random() < world.debris:
-            for block in rng.permutation(len(BLOCKS))[: len(BLOCKS) // 2]:
-                members = MEMBERS[BLOCKS[block]]
-                values[members] += rng.normal(0, 12, len(members))
-        known = rng.random(len(NAMES)) >= world.unknown
-        profile = tuple(float(f"{v:.8e}") if k else None for v, k in zip(values.tolist(), known.tolist(), strict=True))
-        return FieldResult(field="", status="ok", profile=profile)
-
-
-def _mechanisms_of_one(rng: np.random.Generator) -> frozenset[tuple[int, int]]:
-    chosen = rng.permutation(10)[: rng.integers(1, 4)]
-    return frozenset((int(mechanism), int(rng.choice([-1, 1]))) for mechanism in chosen)
 
 
 @dataclass
@@ -153,120 +66,71 @@ class Outcome:
     reason: str
 
 
-def setup(plate: Plate, *, closeup: bool) -> Setup:
-    """Return what the policy is told of a plate."""
-    names = tuple(f"{_row(i // 48)}{i % 48 + 1}" for i in range(WELLS))
-    channel = ChannelPlan(name="DNA", group="Channel", config="DAPI", exposure_ms=20)
-    ways = ("main", "closeup") if closeup else ("main",)
-    return Setup(
-        wells=names,
-        fields=(FIELDS,) * WELLS,
-        controls=tuple(names[i] for i in plate.controls),
-        batch=16,
-        seed=plate.seed,
-        profile_features=NAMES,
-        profiles={name: ProfilePlan(name=name, channels=(channel,), pixel_size_um=1.0) for name in ways},
-    )
+@dataclass
+class Search:
+    """What was seen of a plate, look by look."""
+
+    plate: Plate
+    closeup: bool
+    seen: set[int] = field(default_factory=set)
+    accepted: dict[int, int] = field(default_factory=dict)
+    overview: int = 0
+    confirming: int = 0
+    closely: int = 0
+    enough: int | None = None
+
+    def __post_init__(self) -> None:
+        self.there = {int(kind) for kind in self.plate.kind}
+        self.need = math.ceil(ENOUGH * len(self.there) - 1e-9)
+        self.index = {well: i for i, well in enumerate(setup(self.plate, closeup=self.closeup).wells)}
+
+    @property
+    def looks(self) -> int:
+        """What is counted: close looks, or second fields."""
+        return self.closely if self.closeup else self.confirming
+
+    def look(self, visit: Visit) -> list[FieldResult]:
+        """Return what the fields of a visit show."""
+        i = self.index[visit.well]
+        shown = [self._one(i, place.field, visit.profile) for place in visit.fields]
+        if self.enough is None and len(self.seen) >= self.need:
+            self.enough = self.looks
+        return shown
+
+    def _one(self, i: int, name: str, profile: str) -> FieldResult:
+        if profile == "closeup":
+            self.closely += 1
+            self.seen.add(int(self.plate.kind[i]))
+            return FieldResult(field=name, status="ok")
+        shown = self.plate.look(i)
+        further = self.accepted.get(i, 0) > 0 and i not in self.plate.controls
+        self.accepted[i] = self.accepted.get(i, 0) + (shown.status == "ok")
+        self.overview += not further
+        self.confirming += bool(further)
+        if not self.closeup and further and shown.status == "ok":
+            self.seen.add(int(self.plate.kind[i]))
+        return replace(shown, field=name)
 
 
-def _row(number: int) -> str:
-    return chr(65 + number) if number < 26 else "A" + chr(39 + number)
+def params_of(*, closeup: bool) -> Novelty.Params:
+    """Return what the policy is told to do."""
+    return Novelty.Params(wells_per_batch=16, follow_up="closeup" if closeup else None, follow_up_controls=REFERENCES)
 
 
 def run(world: World, seed: int, *, closeup: bool = True) -> Outcome:
     """Let the policy choose until it stops; compare with wells drawn at random."""
     plate = Plate(world, seed)
-    told = setup(plate, closeup=closeup)
-    params = Novelty.Params(wells_per_batch=16, follow_up="closeup" if closeup else None, follow_up_controls=REFERENCES)
-    policy = Novelty(params, told)
-    index = {well: i for i, well in enumerate(told.wells)}
-    left = np.full(WELLS, FIELDS)
-    pending: deque[Visit] = deque()
-    there = {int(kind) for kind in plate.kind}
-    need = math.ceil(ENOUGH * len(there) - 1e-9)
-    seen: set[int] = set()
-    enough: int | None = None
-    overview = confirming = closely = decision = number = 0
-    accepted = np.zeros(WELLS, dtype=np.int64)
-    reason = "nothing left"
-    while True:
-        while len(pending) <= 16:
-            decision += 1
-            context = Context(
-                decision=decision,
-                at_s=0.0,
-                pending=tuple(
-                    Pending(
-                        visit=v.number,
-                        well=v.well,
-                        fields=len(v.fields),
-                        names=tuple(f.field for f in v.fields),
-                        profile=v.profile,
-                    )
-                    for v in pending
-                ),
-                fields_left=dict(zip(told.wells, left.tolist(), strict=True)),
-                frames_left=None,
-                last_well=None,
-                rng=np.random.default_rng([seed, decision]),
-            )
-            answer = policy.ask(16, context)
-            if isinstance(answer, Stop):
-                reason = answer.reason
-            if isinstance(answer, Stop) or not answer:
-                break
-            for wish in answer:
-                i, number = index[wish.well], number + 1
-                names = wish.fields
-                if isinstance(names, int):
-                    names = tuple(str(FIELDS - left[i] + f) for f in range(names))
-                    left[i] -= len(names)
-                pending.append(
-                    Visit(
-                        number=number,
-                        decision=decision,
-                        well=wish.well,
-                        profile=wish.profile,
-                        fields=tuple(FieldVisit(field=name, t=0, image=0) for name in names),
-                        channels=("DNA",),
-                    )
-                )
-        if not pending:
-            break
-        visit = pending.popleft()
-        i = index[visit.well]
-        results = []
-        for field in visit.fields:
-            if visit.profile == "closeup":
-                result = FieldResult(field=field.field, status="ok")
-                closely += 1
-                seen.add(int(plate.kind[i]))
-            else:
-                look = plate.look(i)
-                result = FieldResult(field=field.field, status=look.status, profile=look.profile, reason=look.reason)
-                further = accepted[i] > 0 and i not in plate.controls
-                accepted[i] += look.status == "ok"
-                overview += not further
-                confirming += bool(further)
-                if not closeup and further and look.status == "ok":
-                    seen.add(int(plate.kind[i]))
-            results.append(result)
-        if enough is None and len(seen) >= need:
-            enough = closely if closeup else confirming
-        policy.tell(
-            visit,
-            VisitResult(visit=visit.number, well=visit.well, profile=visit.profile, fields=tuple(results), at_s=0.0),
-        )
+    told, search = setup(plate, closeup=closeup), Search(plate, closeup)
+    done = play(Novelty(params_of(closeup=closeup), told), told, search.look, seed=seed)
+    random = drawn_at_random(plate, search.need, 0.0 if closeup else world.rejected)
     return Outcome(
-        policy=enough,
-        random=drawn_at_random(plate, need, world.rejected)
-        if not closeup
-        else REFERENCES + drawn_at_random(plate, need),
-        overview=overview,
-        confirming=confirming,
-        seen_at_stop=len(seen) / len(there),
-        closely_at_stop=closely if closeup else confirming,
-        reason=reason,
+        policy=search.enough,
+        random=random + (REFERENCES if closeup else 0),
+        overview=search.overview,
+        confirming=search.confirming,
+        seen_at_stop=len(search.seen) / len(search.there),
+        closely_at_stop=search.looks,
+        reason=done.reason,
     )
 
 
@@ -331,16 +195,65 @@ def _answer_without_effect(controls: int, seed: int) -> Answer:
     return NoveltyQuestion(NoveltyQuestion.Params(controls="treatment == 'vehicle'"), setup).answer(seen)
 
 
-def shared_noise(rng: np.random.Generator) -> Floats:
-    """Return the noise of one field, half of whose variance the features of a block share."""
-    noise = rng.normal(size=len(NAMES))
-    for members in MEMBERS.values():
-        noise[members] = math.sqrt(0.5) * noise[members] + math.sqrt(0.5) * rng.normal()
-    return noise
+class Timed:
+    """The policy, and what each ask and each tell took, in ms of processor time."""
+
+    def __init__(self, policy: Novelty) -> None:
+        self.policy = policy
+        self.asks: list[float] = []
+        self.tells: list[float] = []
+
+    def ask(self, k: int, context: Context) -> Sequence[Proposal] | Stop:
+        """Ask, and note how long it took."""
+        begun = time.process_time()
+        answer = self.policy.ask(k, context)
+        self.asks.append(1000 * (time.process_time() - begun))
+        return answer
+
+    def tell(self, visit: Visit, result: VisitResult) -> None:
+        """Tell, and note how long it took."""
+        begun = time.process_time()
+        self.policy.tell(visit, result)
+        self.tells.append(1000 * (time.process_time() - begun))
+
+    def report(self) -> Mapping[str, Any]:
+        """Return what the policy reports."""
+        return self.policy.report()
+
+
+def asking() -> Iterator[Row]:
+    """Yield the times of ask and tell on the largest plate, over whole runs."""
+    worlds = (
+        ISOTROPIC,
+        HARD,
+        replace(HARD, name="hard, 3 controls (too few to know how far they lie apart)", controls=3),
+        replace(ISOTROPIC, name="isotropic, 1,472 phenotypes ~ 1/rank", phenotypes=1472),
+    )
+    for world in worlds:
+        for closeup in (True, False):
+            plate = Plate(world, FIRST_SEED)
+            told = setup(plate, closeup=closeup)
+            policy = Timed(Novelty(params_of(closeup=closeup), told))
+            play(policy, told, Search(plate, closeup).look, seed=FIRST_SEED)
+            unit = "close looks" if closeup else "second fields"
+            said = f"{world.name}; 1,536 wells, batches of 16, {unit}; a whole run, n = "
+            for name, took, bar in (("ask of 16", policy.asks, MOST_MS), ("tell", policy.tells, None)):
+                figure = float(np.quantile(took, 0.99))
+                ok = None if bar is None else figure <= bar
+                yield Row(
+                    f"{name}, p99, ms of processor time [median, largest]",
+                    f"{said}{len(took)}",
+                    figure,
+                    float(np.median(took)),
+                    max(took),
+                    bar,
+                    ok,
+                )
 
 
 def rows(seeds: int) -> Iterator[Row]:
     """Yield the rows of novelty."""
+    yield from asking()
     yield from false_calls(5 * seeds)
     for world in (ISOTROPIC, HARD):
         for closeup in (True, False):

@@ -12,43 +12,31 @@ wanted cell. Seeds from 1000 on; nothing was tuned on them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.policies_rows import Row, share_interval
-from phenoloop.model import (
-    Candidate,
-    ChannelPlan,
-    Context,
-    CostModel,
-    FieldPlace,
-    FieldReadout,
-    FieldResult,
-    FieldVisit,
-    ObjectSearch,
-    Pending,
-    ProfilePlan,
-    Proposal,
-    Setup,
-    Stop,
-    Visit,
-    VisitResult,
-)
+from benchmarks.policies_rows._stopwatch import WELLS as LARGEST
+from benchmarks.policies_rows._stopwatch import K, Timed, asking_rows
+from phenoloop.model import CostModel, Setup, Visit
 from phenoloop.policies.rare import Rare
+from phenoloop.ports import Policy
 from phenoloop.questions.objects import ObjectsQuestion
+from phenoloop.testing.searches import PRE_SCAN, Search, Thing, search_plate
 
 FIRST_SEED = 1000
 BAR = 7.0
-WELLS, SIDE = 96, 4
+WELLS, SIDE = tuple(f"{row}{column}" for row in "ABCDEFGH" for column in range(1, 13)), 4
 DENSITY = 1000.0
 LOW_MM2, LOW_S = 1.77, 0.45
 HIGH_MM2, HIGH_S = 0.049, 2.0
 CHANGE_S, LATENCY_S = 2.0, 0.2
 TARGET = 50
 SENSITIVITY = 0.8
+BATCH = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,70 +71,38 @@ class Outcome:
     high: float
 
 
-def setup() -> Setup:
-    """The plate as the policy is told of it."""
-    pitch = 1000 * LOW_MM2**0.5
-    places = tuple(
-        tuple(
-            FieldPlace(name=str(row * SIDE + column), x_um=9000.0 * w + pitch * column, y_um=-pitch * row)
-            for row in range(SIDE)
-            for column in range(SIDE)
-        )
-        for w in range(WELLS)
-    )
-    # One exposure stands for all that a field takes.
+def setup(wells: Sequence[str] = WELLS, target: int = TARGET) -> Setup:
+    """Return the plate as the policy is told of it; one exposure stands for all that a field takes."""
     bare = CostModel(settle_s=0, channel_s=0, objective_s=CHANGE_S, z_s=0, readout_s=0)
-    profiles = {
-        name: ProfilePlan(
-            name=name,
-            channels=(ChannelPlan(name="DNA", group="Channel", config="DAPI", exposure_ms=1000 * seconds),),
-            pixel_size_um=1.0,
-            objective_config=objective,
-        )
-        for name, seconds, objective in (("main", LOW_S, "10X"), ("closeup", HIGH_S, "60X"))
-    }
-    return Setup(
-        wells=tuple(f"{'ABCDEFGH'[w // 12]}{w % 12 + 1}" for w in range(WELLS)),
-        fields=(SIDE * SIDE,) * WELLS,
-        places=places,
-        profiles=profiles,
-        cost=bare,
-        objects=ObjectSearch(found_by="main", confirmed_by="closeup", target=TARGET),
-        batch=24,
+    return dataclasses.replace(
+        search_plate(
+            wells, SIDE, target, pitch_um=1000 * LOW_MM2**0.5, exposures_s=(LOW_S, HIGH_S), cost=bare, batch=BATCH
+        ),
         fields_per_visit=1,
     )
 
 
 class Plate:
-    """What is really there, and what each look brings."""
+    """What is really there, and what each look at a field brings."""
 
     def __init__(self, world: World, plate: Setup, rng: np.random.Generator) -> None:
         self.plate, self.rng, self.world = plate, rng, world
-        spread: NDArray[np.float64] = np.ones(WELLS)
+        spread: NDArray[np.float64] = np.ones(len(plate.wells))
         if world.uneven:
-            spread = rng.gamma(1 / world.uneven, world.uneven, WELLS)
+            spread = rng.gamma(1 / world.uneven, world.uneven, len(plate.wells))
         self.share = dict(zip(plate.wells, world.wanted * spread, strict=True))
-        self.places = {
-            (well, place.name): place
-            for well, places in zip(plate.wells, plate.places, strict=True)
-            for place in places
-        }
-        self.wanted: dict[tuple[str, str], bool] = {}
 
-    def pre_scan(self, well: str, field: str) -> tuple[Candidate, ...]:
+    def things(self, well: str, field: str) -> list[Thing]:
         """Draw the candidates of a field."""
-        cells, rng, place = DENSITY * LOW_MM2, self.rng, self.places[well, field]
+        cells, rng = DENSITY * LOW_MM2, self.rng
         kinds = [True] * rng.poisson(cells * self.share[well] * SENSITIVITY)
         kinds += [False] * rng.poisson(cells * self.world.wrong)
         half = 500 * LOW_MM2**0.5
         found = []
-        for label, kind in enumerate(kinds, start=1):
-            x, y = (float(offset) for offset in rng.uniform(-half, half, 2))
-            score = float(rng.normal(self.world.score if kind else 0.0))
-            at = (place.x_um + x, place.y_um + y)
-            found.append(Candidate(label=label, x_px=x, y_px=y, score=score, x_um=at[0], y_um=at[1]))
-            self.wanted[well, f"{field}-{label}"] = kind
-        return tuple(found)
+        for kind in kinds:
+            x_um, y_um = (float(offset) for offset in rng.uniform(-half, half, 2))
+            found.append(Thing(kind, float(rng.normal(self.world.score if kind else 0.0)), x_um, y_um))
+        return found
 
     def raster_s(self) -> float:
         """Seconds until a raster at 60x has seen as many wanted cells, walking the wells in plate order."""
@@ -160,114 +116,38 @@ class Plate:
         return HIGH_S * steps
 
 
+def seconds(visit: Visit, before: str) -> float:
+    """Return how long a visit takes."""
+    each = LOW_S if visit.profile == PRE_SCAN else HIGH_S
+    return len(visit.fields) * each + (CHANGE_S if visit.profile != before else 0.0)
+
+
+def params(world: World) -> Rare.Params:
+    return Rare.Params(fields_per_visit=1, wells_per_batch=BATCH, min_precision=world.min_precision)
+
+
+def search(policy: Policy, plate: Setup, truth: Plate, batch: int = BATCH) -> Search:
+    """Let a policy work on a plate."""
+    return Search(
+        plate, policy, truth.things, in_flight=2 * batch, batch=batch, seconds=seconds, latency_s=LATENCY_S
+    ).run(100_000)
+
+
 def run(world: World, seed: int) -> Outcome:
-    """Let the policy work on one plate."""
+    """Let `rare` work on one plate."""
     plate = setup()
     truth = Plate(world, plate, np.random.default_rng(seed))
-    params = Rare.Params(fields_per_visit=1, wells_per_batch=24, min_precision=world.min_precision)
-    policy = Rare(params, plate)
-    untold: list[tuple[Visit, float]] = []
-    readouts: list[FieldReadout] = []
-    free_s = now_s = 0.0
-    objective, number, stopped = "main", 0, False
-    while True:
-        while not stopped and len(untold) <= 24:
-            answer = policy.ask(24, _context(untold, now_s, number))
-            if isinstance(answer, Stop):
-                stopped = True
-            elif not answer:
-                break
-            else:
-                for proposal in sorted(answer, key=lambda one: -one.score):
-                    number += 1
-                    visit = _visit(proposal, number)
-                    begun = max(free_s, now_s) + (CHANGE_S if visit.profile != objective else 0.0)
-                    objective = visit.profile
-                    free_s = begun + len(visit.fields) * (LOW_S if visit.profile == "main" else HIGH_S)
-                    untold.append((visit, free_s + LATENCY_S))
-        if not untold:
-            break
-        visit, now_s = untold.pop(0)
-        result, seen = _look(truth, visit, now_s)
-        readouts += seen
-        policy.tell(visit, result)
-    question = ObjectsQuestion.Params(
+    done = search(Rare(params(world), plate), plate, truth)
+    asked = ObjectsQuestion.Params(
         found_by=ObjectsQuestion.FoundBy(where="x > 0"),
         confirmed_by=ObjectsQuestion.ConfirmedBy(profile="closeup", where="x > 0"),
         target=TARGET,
     )
-    summary = ObjectsQuestion(question, plate).answer(readouts).summary
+    summary = ObjectsQuestion(asked, plate).answer(done.readouts).summary
     precision = summary["precision"]
     low, high = (precision["low"], precision["high"]) if isinstance(precision, dict) else (0.0, 1.0)
-    looks = sum(readout.target is not None for readout in readouts)
-    return Outcome(now_s, truth.raster_s(), int(str(summary["confirmed"])), looks, float(low), float(high))
-
-
-def _context(untold: list[tuple[Visit, float]], now_s: float, number: int) -> Context:
-    pending = tuple(
-        Pending(
-            visit=visit.number,
-            well=visit.well,
-            fields=len(visit.fields),
-            names=tuple(place.field for place in visit.fields),
-            profile=visit.profile,
-        )
-        for visit, _ in untold
-    )
-    return Context(
-        decision=number,
-        at_s=now_s,
-        pending=pending,
-        fields_left={},
-        frames_left=None,
-        last_well=None,
-        rng=np.random.default_rng(number),
-    )
-
-
-def _visit(proposal: Proposal, number: int) -> Visit:
-    if proposal.targets:
-        fields = tuple(
-            FieldVisit(field=target.name, t=0, image=0, x_um=target.x_um, y_um=target.y_um)
-            for target in proposal.targets
-        )
-    else:
-        assert not isinstance(proposal.fields, int)
-        fields = tuple(FieldVisit(field=name, t=0, image=0) for name in proposal.fields)
-    return Visit(
-        number=number,
-        decision=number,
-        well=proposal.well,
-        profile=proposal.profile,
-        fields=fields,
-        channels=("DNA",),
-    )
-
-
-def _look(truth: Plate, visit: Visit, now_s: float) -> tuple[VisitResult, list[FieldReadout]]:
-    results, readouts = [], []
-    for place in visit.fields:
-        target = place.target
-        if target is None:
-            found = truth.pre_scan(visit.well, place.field)
-        else:
-            here = Candidate(label=1, x_px=0, y_px=0, x_um=target.x_um, y_um=target.y_um)
-            found = (here,) if truth.wanted[visit.well, target.name] else ()
-        results.append(FieldResult(field=place.field, status="ok", candidates=found))
-        readouts.append(
-            FieldReadout(
-                well=visit.well,
-                field=place.field,
-                visit=visit.number,
-                readouts={},
-                imaging=visit.profile,
-                candidates=found,
-                target=target,
-            )
-        )
-    fields = tuple(results)
-    result = VisitResult(visit=visit.number, well=visit.well, profile=visit.profile, fields=fields, at_s=now_s)
-    return result, readouts
+    looks = sum(readout.target is not None for readout in done.readouts)
+    return Outcome(done.now, truth.raster_s(), int(str(summary["confirmed"])), looks, float(low), float(high))
 
 
 def ratio(outcomes: list[Outcome]) -> tuple[float, float, float]:
@@ -278,6 +158,19 @@ def ratio(outcomes: list[Outcome]) -> tuple[float, float, float]:
     low, high = np.quantile(sums[:, 0] / sums[:, 1], (0.025, 0.975))
     total = times.sum(axis=0)
     return float(total[0] / total[1]), float(low), float(high)
+
+
+def asking() -> Iterator[Row]:
+    """Yield the time of an ask of 16 on the largest plate, over a whole run."""
+    worlds = (
+        (World(), 1000, "1000 wanted"),
+        (World(wrong=1e-2, min_precision=0.02, score=1.5, uneven=3.0), 300, "300 wanted, ten false for each, uneven"),
+    )
+    for world, target, said in worlds:
+        plate = setup(LARGEST, target)
+        timed = Timed(Rare(params(world), plate))
+        search(timed, plate, Plate(world, plate, np.random.default_rng(FIRST_SEED)), K)
+        yield from asking_rows(timed, f"rare, 1536 wells of 16 fields, {said}, every ask of a run")
 
 
 def rows(seeds: int) -> Iterator[Row]:
@@ -303,3 +196,4 @@ def rows(seeds: int) -> Iterator[Row]:
             covered = share_interval(sum(one.low <= true <= one.high for one in outcomes), len(outcomes))
             name = "share of plates whose precision interval holds the truth"
             yield Row(name, world.said(), *covered, 0.95, covered[2] >= 0.95)
+    yield from asking()

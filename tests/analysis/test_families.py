@@ -18,7 +18,7 @@ from phenoloop.measure.features import RING_PX, object_table
 from phenoloop.measure.neighbourhood import Neighbourhood
 from phenoloop.measure.objects import Objects
 from phenoloop.measure.spots import spot_features, spot_field, spot_pattern, spot_sizes
-from phenoloop.model import AnalysisPlan, SegmentPlan, SpotsPlan, features
+from phenoloop.model import AnalysisPlan, SegmentPlan, SpotsPlan, channel_features, features, object_features
 from phenoloop.numerics.bincount import Groups
 from phenoloop.numerics.texture import cooccurrence, haralick
 from phenoloop.protocol.expressions import object_names
@@ -134,7 +134,7 @@ def test_a_disk_and_a_square() -> None:
     assert table["width"] == pytest.approx([81, 41], rel=0.01)
     assert table["touching"].tolist() == [0, 0]
     assert table["zernike_0_0"][0] == pytest.approx(1, rel=0.03)  # a full disk is the first polynomial
-    assert all(table[f"zernike_{n}_{m}"][0] < 0.05 for n, m in features.ZERNIKE_ORDERS if n > 0)
+    assert all(table[f"zernike_{n}_{m}"][0] < 0.05 for n, m in object_features.ZERNIKE_ORDERS if n > 0)
     assert table["zernike_4_4"][1] > 0.1  # a square has four corners
 
 
@@ -143,7 +143,7 @@ def test_touching_is_the_shared_share_of_the_outline() -> None:
     assert measured(labels, "outline")["touching"] == pytest.approx([8 / 28, 8 / 28])
 
 
-@pytest.mark.parametrize("distance", features.TEXTURE_DISTANCES)
+@pytest.mark.parametrize("distance", channel_features.TEXTURE_DISTANCES)
 def test_cooccurrence_is_scikit_images(distance: int) -> None:
     """Objects that are rectangles, so that scikit-image can be shown each alone."""
     labels = np.zeros((50, 60), np.int32)
@@ -194,7 +194,7 @@ def test_texture_does_not_depend_on_gain_and_offset() -> None:
     one, other = (
         measured(labels, "texture", GFP=picture) for picture in (image, image * np.uint16(8) + np.uint16(300))
     )
-    for name, _ in ((f"GFP.{feature.name}", feature) for feature in features.TEXTURE if feature.unit == "1"):
+    for name, _ in ((f"GFP.{feature.name}", feature) for feature in channel_features.TEXTURE if feature.unit == "1"):
         np.testing.assert_allclose(one[name], other[name], rtol=1e-6, atol=1e-9)
 
 
@@ -205,7 +205,7 @@ def test_granules_sum_up_the_light_that_openings_take() -> None:
     for cy, cx in ((20, 20), (20, 60), (60, 20), (60, 60)):
         image[np.hypot(y - cy, x - cx) <= 3.5] = 400
     table = measured(labels, "granularity", GFP=image)
-    spectrum = {radius: table[f"GFP.granules_{radius}"][0] for radius in features.GRANULE_RADII}
+    spectrum = {radius: table[f"GFP.granules_{radius}"][0] for radius in channel_features.GRANULE_RADII}
     assert max(spectrum, key=lambda radius: spectrum[radius]) in (3, 4)
     assert sum(spectrum.values()) == pytest.approx(1)
 
@@ -217,13 +217,13 @@ def test_light_at_the_centre_and_at_the_rim() -> None:
     image = np.where(away[0] < 10, 1000, 10) + np.where((away[1] > 35) & (away[1] <= 40), 1000, 0)
     image[:, :45] += 1  # a hair more on the left of the first
     table = measured(labels, "radial", GFP=image.astype(np.uint16))
-    fractions = np.array([table[f"GFP.{zone}_fraction"] for zone in features.RADIAL_ZONES])
+    fractions = np.array([table[f"GFP.{zone}_fraction"] for zone in channel_features.RADIAL_ZONES])
     np.testing.assert_allclose(fractions.sum(axis=0), 1)
     assert fractions[:, 0].argmax() == 0
     assert fractions[:, 1].argmax() == 2
     assert table["GFP.centre_density"][0] > 5
     flat = measured(labels, "radial", GFP=np.full(labels.shape, 7, np.uint8))
-    for zone in features.RADIAL_ZONES:
+    for zone in channel_features.RADIAL_ZONES:
         np.testing.assert_allclose(flat[f"GFP.{zone}_density"], 1)
         np.testing.assert_allclose(flat[f"GFP.{zone}_cv"], 0, atol=1e-12)
     np.testing.assert_allclose(flat["GFP.mass_displacement"], 0, atol=1e-9)

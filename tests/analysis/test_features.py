@@ -9,7 +9,7 @@ from scipy import ndimage
 from skimage.measure import regionprops_table
 
 from phenoloop.measure.features import BACKGROUND_PERCENTILE, RING_PX, object_table
-from phenoloop.model import features
+from phenoloop.model import channel_features, features, object_features
 from phenoloop.numerics.bincount import Groups
 from phenoloop.numerics.images import percentile
 
@@ -130,7 +130,8 @@ def test_the_table_has_exactly_the_promised_columns() -> None:
     table = object_table(labels, {"DNA": np.ones((60, 80), np.uint8), "GFP": np.ones((60, 80), np.float32)})
     assert list(table) == ["label", *features.columns(["DNA", "GFP"], [])]
     assert table["label"].tolist() == list(range(1, labels.max() + 1))
-    assert len(features.SHAPE) + len(features.SEGMENTATION) + 2 * len(features.INTENSITY) + 1 == len(table)
+    listed = (*object_features.SHAPE, *object_features.SEGMENTATION, *channel_features.INTENSITY)
+    assert len(listed) + len(channel_features.INTENSITY) + 1 == len(table)
 
 
 def test_what_does_not_exist_is_unknown() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from phenoloop.model import feature_docs, features
+from phenoloop.model import channel_features, feature_docs, features, object_features, spot_features
 from phenoloop.numerics.profiles import (
     control_scale,
     judge_features,
@@ -184,11 +184,11 @@ def test_the_page_of_the_docs_is_up_to_date() -> None:
 
 
 def test_every_feature_is_described() -> None:
-    listed = [*features.OBJECT, *features.CHANNEL, *features.PAIRS, *features.SPOT]
+    listed = [*object_features.OBJECT, *channel_features.CHANNEL, *channel_features.PAIRS, *spot_features.SPOT]
     for feature in listed:
         assert all(feature), feature
         assert feature.family in features.FAMILIES
-    for group in (features.OBJECT, features.CHANNEL, features.PAIRS, features.SPOT):
+    for group in (object_features.OBJECT, channel_features.CHANNEL, channel_features.PAIRS, spot_features.SPOT):
         assert len({feature.name for feature in group}) == len(group)
 
 

@@ -30,7 +30,8 @@ def usage(name: str, command: Any) -> str:
     parts = [name]
     for param in command.params:
         if param.param_type_name == "argument":
-            parts.append(param.metavar)
+            text = param.metavar + ("..." if param.nargs == -1 else "")
+            parts.append(text if param.required else f"[{text}]")
             continue
         text = param.opts[0] + (f" {param.metavar}" if not param.is_flag else "")
         parts.append(text if param.required else f"[{text}]" + ("..." if param.multiple else ""))
@@ -43,6 +44,13 @@ def test_the_verb_table_is_the_program() -> None:
     table = rows("cli.md", "The command line")
     table.pop("verb")
     assert table == live
+
+
+def test_no_help_text_holds_what_a_terminal_takes_for_markup() -> None:
+    commands: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    texts = {(name, param.name): param.help or "" for name, command in commands.items() for param in command.params}
+    assert len(texts) > 40
+    assert [where for where, text in texts.items() if "[" in text] == []
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from phenoloop.core import Machine
-from phenoloop.core.exposing import first_field
+from phenoloop.core.metering import first_field
 from phenoloop.model import (
     Acquire,
     Answered,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from phenoloop.core import Machine, Phase, fold
-from phenoloop.core.exposing import WORST, wells_to_meter
+from phenoloop.core.metering import WORST, wells_to_meter
 from phenoloop.model import (
     Acquire,
     ExposuresSet,
@@ -56,9 +56,13 @@ def test_nothing_is_chosen_before_the_exposures_are_set() -> None:
     out = machine.handle(SET)
     assert machine.phase is Phase.RUNNING
     assert machine.plan.profiles["main"].channels[0].exposure_ms == 8.0
-    assert machine.ledger.light_s["A1", "2"] >= 0.03
+    light = machine.ledger.light.of_field
+    assert light["A1", "2"] >= 0.03
     first = next(message.visit for message in out if isinstance(message, Acquire))
-    assert machine.ledger.light_s[first.well, first.fields[0].field] in (pytest.approx(0.004), pytest.approx(0.034))
+    assert light[first.well, first.fields[0].field] in (
+        pytest.approx(0.004),
+        pytest.approx(0.034),
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,8 +103,8 @@ def test_the_light_of_a_metering_that_was_lost_counts_at_its_most() -> None:
     machine.handle(RunStarted(at_s=0.0))
     (again,) = machine.handle(RunResumed(at_s=1.0))
     assert isinstance(again, Meter)
-    (key,) = machine.ledger.light_s
-    assert machine.ledger.light_s[key] == pytest.approx(WORST * 0.040 * 0.5)
+    (key,) = machine.ledger.light.of_field
+    assert machine.ledger.light.of_field[key] == pytest.approx(WORST * 0.040 * 0.5)
 
 
 def test_a_folded_journal_has_the_metered_plan() -> None:

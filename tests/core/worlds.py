@@ -202,14 +202,22 @@ class World:
 
     def run(self, *, steps: int = 10_000) -> World:
         self.take(RunStarted(at_s=0.0))
+        return self.go_on(steps=steps)
+
+    def go_on(self, *, steps: int = 10_000) -> World:
         while self.waiting and steps:
             steps -= 1
-            self.waiting.sort(key=lambda entry: entry[:2])
-            at, _, happened = self.waiting.pop(0)
-            self.take(type(happened)(**{**_fields(happened), "at_s": at}))
+            happened = self.next()
+            self.take(happened)
             if isinstance(happened, RunEnded):
                 break
         return self
+
+    def next(self) -> Input:
+        self.waiting.sort(key=lambda entry: entry[:2])
+        at, _, happened = self.waiting.pop(0)
+        found: Input = type(happened)(**{**_fields(happened), "at_s": at})
+        return found
 
     def decisions(self) -> list[Decided]:
         return [message for message in self.log if isinstance(message, Decided)]

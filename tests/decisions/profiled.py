@@ -1,28 +1,16 @@
-"""A small plate of phenotypes as numbers, and a loop that lets the policy `novelty` look at it."""
+"""A small plate of phenotypes as numbers, and the policy `novelty` let loose on it."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phenoloop.model import (
-    ChannelPlan,
-    Context,
-    FieldReadout,
-    FieldResult,
-    FieldVisit,
-    Pending,
-    ProfilePlan,
-    Setup,
-    Stop,
-    Visit,
-    VisitResult,
-)
+from phenoloop.model import ChannelPlan, FieldReadout, FieldResult, ProfilePlan, Setup, Visit
 from phenoloop.policies.novelty import Novelty
+from phenoloop.testing import Played, play
 
 NAMES = (
     "area", "eccentricity", "form_factor", "DNA.mean", "DNA.sd", "DNA.ratio", "GFP.mean", "GFP.sd", "GFP.ratio",
@@ -58,27 +46,6 @@ def moved(kinds: Mapping[int, Mapping[str, float]], plate: Setup, seed: int) -> 
     return np.asarray(level)
 
 
-@dataclass
-class Run:
-    """What was done."""
-
-    policy: Novelty
-    visits: list[Visit] = field(default_factory=list)
-    rules: list[str] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    reason: str = ""
-    accepted: list[FieldReadout] = field(default_factory=list)
-    asked: list[list[tuple[str, object, str, float]]] = field(default_factory=list)
-
-    def wells(self, profile: str, *rules: str) -> list[str]:
-        """Wells of the visits under a profile, in order; of some rules only."""
-        return [
-            v.well
-            for v, r in zip(self.visits, self.rules, strict=True)
-            if v.profile == profile and (not rules or r in rules)
-        ]
-
-
 def run(
     plate: Setup,
     level: NDArray[np.float64],
@@ -86,78 +53,30 @@ def run(
     params: Mapping[str, object] | None = None,
     instead: Look | None = None,
     close: Callable[[int], str] | None = None,
-) -> Run:
-    """Let the policy look until it stops, one batch in flight.
+) -> tuple[Novelty, Played]:
+    """Let the policy look until it stops; return it, and what was done.
 
     `instead` may replace what a field of the overview shows; `close` gives the status of a close look at a well.
     """
     policy = Novelty(Novelty.Params.model_validate({"wells_per_batch": plate.batch} | dict(params or {})), plate)
-    done = Run(policy)
-    left = dict(zip(plate.wells, plate.fields, strict=True))
     looks = [0] * len(plate.wells)
     chance = np.random.default_rng([19, seed])
-    pending: deque[Visit] = deque()
-    decision = 0
-    while decision < 2000:
-        while len(pending) <= plate.batch:
-            decision += 1
-            context = Context(
-                decision=decision,
-                at_s=0.0,
-                pending=tuple(
-                    Pending(visit=v.number, well=v.well, fields=len(v.fields), profile=v.profile) for v in pending
-                ),
-                fields_left=dict(left),
-                frames_left=None,
-                last_well=None,
-                rng=np.random.default_rng([seed, decision]),
-            )
-            answer = policy.ask(plate.batch, context)
-            if isinstance(answer, Stop):
-                done.reason = answer.reason
-                return done
-            if not answer:
-                break
-            done.asked.append([(p.well, p.fields, p.profile, p.score) for p in answer])
-            for wish in answer:
-                names = wish.fields
-                if isinstance(names, int):
-                    names = tuple(str(4 - left[wish.well] + f) for f in range(names))
-                    left[wish.well] -= len(names)
-                places = tuple(FieldVisit(field=name, t=0, image=0) for name in names)
-                visit = Visit(
-                    number=len(done.visits) + 1, decision=decision, well=wish.well, profile=wish.profile, fields=places,
-                    channels=("DNA",),
-                )  # fmt: skip
-                done.visits.append(visit)
-                done.rules.append(wish.why.rule)
-                done.texts.append(wish.why.text)
-                pending.append(visit)
-        if not pending:
-            return done
-        visit = pending.popleft()
+
+    def look(visit: Visit) -> list[FieldResult]:
         i = plate.wells.index(visit.well)
+        if visit.profile != "main":
+            return [FieldResult(field=f.field, status="ok" if close is None else close(i)) for f in visit.fields]
         results = []
         for place in visit.fields:
-            if visit.profile != "main":
-                results.append(FieldResult(field=place.field, status="ok" if close is None else close(i)))
-                continue
             shown = level[i] + chance.normal(size=len(NAMES))
             other = None if instead is None else instead(i, looks[i])
             looks[i] += 1
-            result = FieldResult(field=place.field, status="ok", profile=tuple(shown.tolist()))
-            if other is not None:
-                result = FieldResult(field=place.field, status=other.status, profile=other.profile)
-            results.append(result)
-            if result.status == "ok":
-                done.accepted.append(
-                    FieldReadout(
-                        well=visit.well, field=place.field, visit=visit.number, readouts={}, profile=result.profile
-                    )
-                )
-        told = VisitResult(visit=visit.number, well=visit.well, profile=visit.profile, fields=tuple(results), at_s=0.0)
-        policy.tell(visit, told)
-    raise AssertionError("no end")
+            if other is None:
+                other = FieldResult(field="", status="ok", profile=tuple(shown.tolist()))
+            results.append(replace(other, field=place.field))
+        return results
+
+    return policy, play(policy, plate, look, seed=seed, most_asks=2000)
 
 
 def fields(plate: Setup, level: NDArray[np.float64], seed: int, many: Sequence[int]) -> list[FieldReadout]:

@@ -9,22 +9,26 @@ import pytest
 from numpy.typing import NDArray
 
 from phenoloop.numerics import evidence
-from phenoloop.numerics.evidence import Null, WellSums, expected_controls, summarise
+from phenoloop.numerics.claims import CHANGES
+from phenoloop.numerics.evidence import Null, expected_controls
+from phenoloop.numerics.reach import reach_of
+from phenoloop.numerics.well_sums import WellSums, summarise
 
 Array = NDArray[np.float64]
 
 
-def log_likelihood(fields: list[list[float]], effect: Array, scale: Array, ratio: float) -> Array:
+def log_likelihood(fields: list[list[float]], effect: Array, scale: Array, ratio: float, noise: float) -> Array:
     """Normal likelihood of all fields, the centre integrated out under a flat prior; `effect` is in field SDs.
 
-    Straight from the covariance matrix of single fields; the last well is the one with the effect.
+    Straight from the covariance matrix of single fields; the last well is the one with the effect, and with fields
+    `noise` times as noisy.
     """
     y = np.array([x for well in fields for x in well])
     blocks = np.repeat(np.arange(len(fields)), [len(well) for well in fields])
-    covariance = np.eye(len(y)) + ratio * (blocks[:, None] == blocks)
+    is_last = (blocks == len(fields) - 1).astype(float)
+    covariance = np.diag(np.where(is_last, noise**2, 1.0)) + ratio * (blocks[:, None] == blocks)
     inverse = np.linalg.inv(covariance)
     ones = np.ones(len(y))
-    is_last = (blocks == len(fields) - 1).astype(float)
     information = ones @ inverse @ ones
     residual = y - effect[..., None] * scale[..., None] * is_last
     centred = residual - (residual @ inverse @ ones / information)[..., None]
@@ -34,7 +38,7 @@ def log_likelihood(fields: list[list[float]], effect: Array, scale: Array, ratio
     return likelihood
 
 
-def brute_force(controls: list[list[float]], well: list[float], sign: int) -> float:
+def brute_force(controls: list[list[float]], well: list[float], sign: int, noise: float) -> float:
     """Log e-value by quadrature over field SD (prior 1/SD) and effect, without any closed form."""
     fields = [*controls, well]
     log_scale = np.linspace(-3.5, 3.5, 241)
@@ -47,7 +51,7 @@ def brute_force(controls: list[list[float]], well: list[float], sign: int) -> fl
         return top + math.log(float(np.exp(values - top).sum()) * step)
 
     null = max(
-        integral(log_likelihood(fields, np.zeros_like(scale), scale, float(ratio))) for ratio in evidence._RATIOS
+        integral(log_likelihood(fields, np.zeros_like(scale), scale, float(ratio), noise)) for ratio in evidence._RATIOS
     )
     found = []
     for j, log_weight in zip(evidence._MIXED, evidence._LOG_RATIO_WEIGHTS, strict=True):
@@ -59,28 +63,31 @@ def brute_force(controls: list[list[float]], well: list[float], sign: int) -> fl
             unit, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
             density = (2 if sign else 1) * np.exp(-0.5 * unit**2) / math.sqrt(2 * math.pi) * width
             effect = (sign or 1) * sd * unit
-            values = log_likelihood(fields, effect[:, None], scale[None, :], ratio) + np.log(density)[:, None]
-            found.append(log_weight + log_part + integral(values))
+            likelihood = log_likelihood(fields, effect[:, None], scale[None, :], ratio, noise)
+            found.append(log_weight + log_part + integral(likelihood + np.log(density)[:, None]))
     return float(np.logaddexp.reduce(found)) - null
 
 
 @pytest.mark.parametrize(
-    ("well", "change"),
+    ("well", "change", "noise"),
     [
-        pytest.param([1.6, 2.9], "up", id="a response, up"),
-        pytest.param([0.1, -0.4], "up", id="no response, up"),
-        pytest.param([-2.5, -1.2], "down", id="a response, down"),
-        pytest.param([2.2], "both", id="one field, both directions"),
+        pytest.param([1.6, 2.9], "up", 1.0, id="a response, up"),
+        pytest.param([0.1, -0.4], "up", 1.0, id="no response, up"),
+        pytest.param([-2.5, -1.2], "down", 1.0, id="a response, down"),
+        pytest.param([2.2], "both", 1.0, id="one field, both directions"),
+        pytest.param([2.4, 3.9], "up", 1.6, id="a response, up, of a noisier well"),
     ],
 )
-def test_closed_form_equals_quadrature(well: list[float], change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_form_equals_quadrature(
+    well: list[float], change: str, noise: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # A few ratios are enough to see every term of the formula, and keep the quadrature small.
     monkeypatch.setattr(evidence, "_RATIOS", np.array([0.0, 0.05, 0.3, 1.0, 4.0]))
     monkeypatch.setattr(evidence, "_MIXED", np.array([1, 3]))
     monkeypatch.setattr(evidence, "_LOG_RATIO_WEIGHTS", np.log([0.4, 0.6]))
     controls = [[0.3, -0.2, 0.9], [-0.7, 0.1], [0.2, 0.6], [-0.1, -1.1, -0.3]]
-    closed = Null(summarise(controls)).log_evidence(summarise([well]), change)[0]
-    assert closed == pytest.approx(brute_force(controls, well, evidence.CHANGES[change]), abs=0.02)
+    closed = Null(summarise(controls)).with_noise(noise).log_evidence(summarise([well]), change)[0]
+    assert closed == pytest.approx(brute_force(controls, well, CHANGES[change], noise), abs=0.02)
 
 
 def _plate(rng: np.random.Generator, well_sd: float, controls: int, wells: int, fields: int) -> Array:
@@ -162,14 +169,14 @@ def test_order_of_fields_and_wells_does_not_matter_to_the_last_bit() -> None:
 def test_more_control_wells_and_more_fields_need_less_effect() -> None:
     def needed(controls: int, fields: int) -> float:
         null = Null(expected_controls([fields] * controls, 0.09))
-        return float(null.reach(np.array([float(fields)]), "up", null.field_sd).needed(math.log(100))[0])
+        return float(reach_of(null, np.array([float(fields)]), "up").needed(math.log(100))[0])
 
     assert needed(6, 4) > needed(10, 4) > needed(10, 9) > needed(20, 9) > 1
 
 
 def test_reach_says_what_the_evidence_then_is() -> None:
     null = Null(expected_controls([6] * 10, 0.09))
-    distance = null.reach(np.array([6.0]), "up", null.field_sd).needed(math.log(60))[0]
+    distance = reach_of(null, np.array([6.0]), "up").needed(math.log(60))[0]
     well = WellSums(np.array([6.0]), np.array([null.centre + distance]), np.array([5 * null.field_sd**2]))
     assert null.log_evidence(well, "up")[0] == pytest.approx(math.log(60), abs=0.1)
 
@@ -186,7 +193,7 @@ def test_a_null_that_cannot_be_known_gives_no_evidence(controls: list[list[float
     null = Null(summarise(controls))
     assert not null.usable
     assert null.log_evidence(summarise([[50.0, 60.0]]), "up").tolist() == [0.0]
-    assert null.reach(np.array([2.0]), "up", 1.0).needed(3.0).tolist() == [math.inf]
+    assert reach_of(null, np.array([2.0]), "up").needed(3.0).tolist() == [math.inf]
 
 
 def test_spread_is_estimated() -> None:

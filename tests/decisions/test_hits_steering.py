@@ -25,10 +25,11 @@ from phenoloop.model import (
     Setup,
     Stop,
 )
-from phenoloop.numerics.evidence import Null, summarise
+from phenoloop.numerics.evidence import Null
 from phenoloop.numerics.pace import fields_of_a_visit
 from phenoloop.numerics.responders import believe
 from phenoloop.numerics.rounding import significant, significant_all
+from phenoloop.numerics.well_sums import summarise
 from phenoloop.policies.hits import Hits
 from phenoloop.questions.hits import HitsQuestion
 from phenoloop.testing import assert_policy
@@ -283,7 +284,7 @@ def test_wells_that_are_noisier_than_the_controls_are_told(spread: float, warned
         for f in range(4 if well in controls else 2)
     ]
     answer = HitsQuestion(HitsQuestion.Params(readout=READOUT, controls="x"), plate).answer(data)
-    assert any("noisier than the claim assumes" in note for note in answer.notes) == warned
+    assert any("times as noisy, so fewer are called" in note for note in answer.notes) == warned
 
 
 def test_the_band_of_an_effect_knows_that_hits_scatter_more() -> None:

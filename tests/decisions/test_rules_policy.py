@@ -246,7 +246,8 @@ def test_without_anything_to_do_it_stops_and_says_what_is_unknown() -> None:
     tell(policy, "A1", {"0": 1.0}, by="first")
     stop = policy.ask(4, context())
     assert isinstance(stop, Stop)
-    assert stop.reason.startswith("no rule asks for another image; spread is unknown in 24 wells: unknown: sd_signal")
+    told = "no rule asks for another image; first took 1 field, and fits 23 wells that may have no more; "
+    assert stop.reason.startswith(told + "spread took 0 fields; spread is unknown in 24 wells: unknown: sd_signal")
 
 
 @settings(max_examples=30, deadline=None)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from phenoloop.core.exposing import WORST
+from phenoloop.core.metering import WORST
 from phenoloop.microscope.mmcore import MMCoreMicroscope
 from phenoloop.model import ChannelPlan, ExposuresSet, Meter, MeteringFailed, Plan
 from phenoloop.numerics.metering import FLOOR_MS, NothingToMeter, meter

@@ -10,7 +10,7 @@ from phenoloop.errors import ProtocolError
 from phenoloop.model import ObjectSearch, PickPlan
 from phenoloop.plugins import Registry
 from phenoloop.protocol import Loaded, load_text
-from phenoloop.protocol.microscope_file import CameraBlock
+from phenoloop.protocol.microscope_models import CameraBlock
 
 GOOD = """protocol: 1
 name: search

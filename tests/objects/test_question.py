@@ -156,9 +156,9 @@ def test_calibration_finds_the_curve() -> None:
     chance = np.random.default_rng(3)
     scores = chance.normal(40.0, 5.0, 2000)
     truth = 1 / (1 + np.exp(-(0.8 * (scores - 40) / 5 - 0.5)))
-    at = calibrate([float(s) for s in scores], [bool(v) for v in chance.random(2000) < truth])
-    for score in (32.0, 38.0, 40.0, 45.0):
-        assert at(score) == pytest.approx(1 / (1 + np.exp(-(0.8 * (score - 40) / 5 - 0.5))), abs=0.04)
+    found = calibrate([float(s) for s in scores], [bool(v) for v in chance.random(2000) < truth])
+    at = np.array([32.0, 38.0, 40.0, 45.0])
+    assert found.at(at) == pytest.approx(1 / (1 + np.exp(-(0.8 * (at - 40) / 5 - 0.5))), abs=0.04)
 
 
 @pytest.mark.parametrize(
@@ -170,9 +170,9 @@ def test_calibration_finds_the_curve() -> None:
     ],
 )
 def test_calibration_at_the_edges(scores: list[float], successes: list[bool], expected: float) -> None:
-    at = calibrate(scores, successes)
-    assert at(2.0) == pytest.approx(expected, abs=0.02)
-    assert at(2.0) <= at(3.0) <= at(1e9)
+    low, middle, high = calibrate(scores, successes).at(np.array([2.0, 3.0, 1e9])).tolist()
+    assert low == pytest.approx(expected, abs=0.02)
+    assert low <= middle <= high
 
 
 def test_a_calibration_does_not_depend_on_the_order() -> None:
@@ -180,7 +180,7 @@ def test_a_calibration_does_not_depend_on_the_order() -> None:
     pairs = [(float(s), bool(v)) for s, v in zip(chance.normal(size=60), chance.random(60) < 0.3, strict=True)]
     one = calibrate(*zip(*pairs, strict=True))
     other = calibrate(*zip(*pairs[::-1], strict=True))
-    assert [one(s) for s in (-1.0, 0.0, 2.0)] == [other(s) for s in (-1.0, 0.0, 2.0)]
+    assert np.array_equal(one.at(np.array([-1.0, 0.0, 2.0])), other.at(np.array([-1.0, 0.0, 2.0])))
 
 
 def test_an_answer_does_not_change_with_a_readout_of_another_profile() -> None:

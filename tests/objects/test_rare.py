@@ -17,7 +17,8 @@ from phenoloop.model import ObjectSearch, Proposal, Setup
 from phenoloop.policies.abundance import Abundance
 from phenoloop.policies.rare import Rare
 from phenoloop.testing import assert_policy, small_plate
-from tests.objects.searches import SIDE, WELLS, Search, poisson, policy, setup
+from phenoloop.testing.searches import Search
+from tests.objects.searches import SIDE, WELLS, poisson, policy, setup
 
 EVERYTHING = len(WELLS) * SIDE * SIDE
 
@@ -91,24 +92,37 @@ def test_a_lattice_comes_first_and_then_where_neighbours_had_some() -> None:
     """Six by six fields: the first four lie apart; then the fields around the one that held three."""
     places = setup().places[:1]
     found = Abundance(places, lattice=3)
-    first, _ = found.scans([{}], [frozenset()], 4)
+    usable = np.ones(1, dtype=bool)
+    first, _ = found.scans([], np.zeros(0), [], usable, 4, 9)
     lattice = first[0].fields
     spots = [divmod(int(name), SIDE) for name in lattice]
     assert min(math.dist(a, b) for a, b in itertools.combinations(spots, 2)) >= 2.8
-    held = dict.fromkeys(lattice, 0.0) | {lattice[1]: 3.0}
-    (then,), mean = found.scans([held], [frozenset(lattice)], 3)
+    for name in lattice:
+        found.tried(0, name, seen=True)
+    held = [found.cell(0, lattice[1])] * 3
+    (then,), mean = found.scans(held, np.ones(3), [], usable, 3, 9)
     rich = spots[1]
     assert all(math.dist(divmod(int(name), SIDE), rich) < 1.5 for name in then.fields)
     assert then.expected > mean
+    (later,), _ = found.scans(held, np.ones(3), [(0, name) for name in then.fields], usable, 3, 9)
+    assert not set(later.fields) & {*then.fields, *lattice}
 
 
 def test_a_lucky_first_field_is_drawn_back_to_the_plate() -> None:
     found = Abundance(setup().places[:3], lattice=3)
-    seen = [{"0": 2.0}, {str(f): 1.0 for f in range(12)}, {}]
-    scans, mean = found.scans(seen, [frozenset(well) for well in seen], 1)
+    for well, fields in ((0, 1), (1, 12)):
+        for f in range(fields):
+            found.tried(well, str(f), seen=True)
+    cells = [found.cell(0, "0"), *(found.cell(1, str(f)) for f in range(12))]
+    worth = np.array([2.0] + [1.0] * 12)
+    usable = np.ones(3, dtype=bool)
+    scans, mean = found.scans(cells, worth, [], usable, 1, 9)
     by_well = {scan.well: scan.expected for scan in scans}
     assert by_well[2] == pytest.approx(mean)
     assert mean < by_well[0] < 2.0
+    assert [scan.well for scan in found.scans(cells, worth, [], usable, 1, 1)[0]] == [scans[0].well]
+    usable[scans[0].well] = False
+    assert scans[0].well not in [scan.well for scan in found.scans(cells, worth, [], usable, 1, 9)[0]]
 
 
 def test_nothing_to_find_scans_everything_and_says_so() -> None:

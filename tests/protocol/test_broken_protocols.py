@@ -120,7 +120,7 @@ BROKEN = [
     pytest.param("objective: 20x", "objective:", "objective:", "no value", id="key without a value"),
     pytest.param("seed: 1", "seed: !!python/none 1", "!!python", "leave it out", id="tag"),
     # -- types and kinds
-    pytest.param("rows: 2", "rows: two", "two", "integer", id="text for a number"),
+    pytest.param("rows: 2", "rows: two", "two", "a whole number", id="text for a number"),
     pytest.param("protocol: 1", "protocol: 7", "7", "version 1", id="version of tomorrow"),
     pytest.param("broken-on-purpose", "broken on purpose!", "broken on", "letters", id="name with spaces"),
     pytest.param("broken-on-purpose", "x" * 41, "x" * 41, "at most 40", id="name too long"),
@@ -136,7 +136,7 @@ BROKEN = [
     pytest.param("name: GFP,", "name: GFP-2,", "GFP-2", "letters, digits and _", id="name that no expression can say"),
     # -- quantities
     pytest.param("exposure: 20 ms", "exposure: 21 um", "21 um", "use us, ms, s or min", id="unit of another kind"),
-    pytest.param("exposure: 20 ms", "exposure: -20 ms", "-20 ms", "greater than 0", id="negative exposure"),
+    pytest.param("exposure: 20 ms", "exposure: -20 ms", "-20 ms", "above 0", id="negative exposure"),
     pytest.param("duration: 2 h", "duration: 2", "2, disk", "has no unit", id="duration without unit"),
     pytest.param("false_hits: 5 %", "false_hits: 5", "5\npolicy", "has no unit", id="percent without sign"),
     pytest.param("max_saturated: 2 %", "max_saturated: 200 %", "200 %", "100 %", id="percent above 100"),

@@ -95,8 +95,8 @@ BROKEN = [
     pytest.param({"more": "autonomy: {level: confirm, for: [stage]}\n"}, "objective", id="no such act"),
     pytest.param({"exposure": "{auto: 60 %}"}, "max", id="no longest exposure"),
     pytest.param({"exposure": "{auto: 60, max: 20 ms}"}, "has no unit", id="share without a unit"),
-    pytest.param({"exposure": "{auto: 60 %, max: 1 ms}"}, "4", id="too short to be metered"),
-    pytest.param({"exposure": "{auto: 99 %, max: 20 ms}"}, "0.9", id="no room for brighter wells"),
+    pytest.param({"exposure": "{auto: 60 %, max: 1 ms}"}, "at least 4 ms", id="too short to be metered"),
+    pytest.param({"exposure": "{auto: 99 %, max: 20 ms}"}, "at most 90 %", id="no room for brighter wells"),
 ]
 
 

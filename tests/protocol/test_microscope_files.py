@@ -11,9 +11,10 @@ from phenoloop.model import CostModel, StageBox
 from phenoloop.plugins import Registry
 from phenoloop.protocol import load_text, shared_folder
 from phenoloop.protocol.cfg import read_cfg
-from phenoloop.protocol.microscope_file import Microscope, find_microscope, open_microscope
+from phenoloop.protocol.microscope_file import Microscope, open_microscope
+from phenoloop.protocol.microscope_folders import find_microscope
 from phenoloop.protocol.problems import Problems
-from phenoloop.protocol.yaml_source import read
+from phenoloop.protocol.yaml_reader import read
 
 CFG = """# A stand with a turret
 Device,Camera,PVCAM,Camera-1

@@ -99,7 +99,11 @@ RULES = """policy:
             id="a key of a part",
         ),
         pytest.param(
-            "policy:\n  kind: mix\n  of:\n    - {kind: hits, weight: 90}\n", 4, 28, "15 %", id="a weight without unit"
+            "policy:\n  kind: mix\n  of:\n    - {kind: hits, weight: 90}\n",
+            4,
+            28,
+            "write '90 %'",
+            id="a weight without unit",
         ),
         pytest.param(
             "policy:\n  kind: mix\n  of:\n    - {kind: hitss, weight: 90 %}\n",
@@ -116,7 +120,7 @@ RULES = """policy:
             "        - {kind: precise, half_width: 0}\n",
             6,
             39,
-            "greater than 0",
+            "above 0",
             id="two deep",
         ),
         pytest.param(

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from useq import WellPlatePlan, registered_well_plate_keys
 
 from phenoloop.protocol.geometry import PlateGeometry, choice_order, grid_offsets, random_offsets
-from phenoloop.protocol.microscope_file import A1, StageBlock
-from phenoloop.protocol.models import Plate
+from phenoloop.protocol.microscope_models import A1, StageBlock
+from phenoloop.protocol.plate_models import Plate
 from phenoloop.protocol.problems import Problems
 from phenoloop.protocol.resolve_plate import plate_geometry
 from phenoloop.protocol.wells import expand, well_name, well_place

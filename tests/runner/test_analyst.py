@@ -66,7 +66,7 @@ class Box:
         self.archived.append(command)
 
     def take(self, count: int) -> list[Any]:
-        return [self.inputs.get(timeout=30) for _ in range(count)]
+        return [self.inputs.get(timeout=120) for _ in range(count)]
 
     def quiet(self) -> bool:
         return self.inputs.empty()
@@ -106,7 +106,7 @@ def test_an_error_is_a_value_with_a_reason() -> None:
 @pytest.mark.parametrize("batch", [1, 4])
 def test_a_worker_that_dies_costs_its_own_field_only(batch: int) -> None:
     box = Box()
-    worker = analyst(box, dies_on_ones, executor="processes", batch=batch)
+    worker = analyst(box, dies_on_ones, executor="processes", batch=batch, deadline_s=120.0)
     worker.submit(command(1), {"DNA": np.ones((4, 4), np.uint16)})
     for visit in (2, 3, 4):
         worker.submit(command(visit), {"DNA": np.full((visit, 5), 2, np.uint16)})

@@ -18,7 +18,8 @@ from yaozarrs import validate_zarr_store
 from phenoloop.errors import StorageError
 from phenoloop.model import FrameAddress, Plan
 from phenoloop.ports import Image
-from phenoloop.storage.plate import IN_FLIGHT, PlateStore
+from phenoloop.storage.plate import PlateStore
+from phenoloop.storage.under_way import IN_FLIGHT
 from tests.storage.builders import address, frame, picture, plan
 from tests.storage.writer_process import visits
 
@@ -472,7 +473,7 @@ def test_no_more_than_a_few_frames_are_on_their_way_when_write_returns(tmp_path:
     store = new(tmp_path)
     for t in range(3 * IN_FLIGHT):
         store.write(frame(address(t=t)), picture(address(t=t)))
-        assert len(store._in_flight) == min(t + 1, IN_FLIGHT)
+        assert len(store._under_way._in_flight) == min(t + 1, IN_FLIGHT)
     assert not store.settle(1)
     assert store.count_stored() == 3 * IN_FLIGHT
 

@@ -10,6 +10,7 @@ import pytest
 from phenoloop import api
 from phenoloop.api.resolved import Resolved
 from phenoloop.api.worlds import results_of
+from phenoloop.errors import UsageError
 from phenoloop.model import Message, RunEnded, RunStarted, VisitEnded
 from phenoloop.storage.journal import read
 from phenoloop.studies.response import KnownFields
@@ -54,3 +55,14 @@ def test_a_simulated_run_is_the_real_one(policy: str, focus: bool, tmp_path: Pat
     assert course.spent.frames == spent.frames == 32
     assert course.spent.light_s == pytest.approx(spent.light_s)
     assert course.exit == "budget"
+
+
+def test_a_look_under_a_second_profile_is_refused(tmp_path: Path) -> None:
+    """Only main was measured beforehand."""
+    rules = "{kind: rules, rules: [{name: close, when: n_fields < 1, do: {image: {profile: close}}, because: why}]}"
+    protocol = write_protocol(tmp_path, policy=rules, frames=32)
+    text = protocol.read_text(encoding="utf-8") + "profiles: {close: {objective: 60x}}\n"
+    protocol.write_text(text, encoding="utf-8")
+    resolved = Resolved.of(api.check(protocol).loaded, "")
+    with pytest.raises(UsageError, match="under the profile 'close', and only main was measured"):
+        simulate(resolved.plan, resolved.decider(), KnownFields({}))

@@ -25,6 +25,12 @@ def test_a_band_is_a_t_interval() -> None:
     assert band([5.0]).low is None
 
 
+def test_a_band_does_not_reach_beyond_what_values_can_be() -> None:
+    found = band([0.8, 1.0, 1.0], (0.0, 1.0))
+    assert found.high == 1.0
+    assert found.low == pytest.approx(0.9333 - 0.2869, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("quality", "score", "depth"),
     [
@@ -44,12 +50,15 @@ def test_the_smallest_grid_that_does(quality: Quality, score: float, depth: int 
 
 def test_times_less_is_plate_by_plate() -> None:
     found = times_less([record((10, 1.0)), record((20, 1.0))], [record((40, 1.0)), record((40, 1.0))])
-    assert found["frames"].mean == 3.0
-    assert found["minutes"].mean == 3.0
+    # Geometric: 4 times and 2 times.
+    assert found["frames"].mean == pytest.approx(8**0.5)
+    assert found["minutes"].mean == pytest.approx(8**0.5)
+    assert found["frames"].low is not None
+    assert found["frames"].low > 0
 
 
 def test_a_curve_begins_where_every_plate_has_a_number() -> None:
-    found = curve([record((0, None), (10, 0.2), (40, 1.0)), record((20, 0.4), (30, 0.6))], "frames")
+    found = curve([record((0, None), (10, 0.2), (40, 1.0)), record((20, 0.4), (30, 0.6))], "frames", CALLS)
     at, mean = found["at"], found["mean"]
     assert at[0] == pytest.approx(20, abs=1)
     assert mean[0] == pytest.approx(0.3)
@@ -57,4 +66,4 @@ def test_a_curve_begins_where_every_plate_has_a_number() -> None:
 
 
 def test_a_plate_without_an_answer_leaves_no_score() -> None:
-    assert row("x", "policy", [record((5, None)), record((5, 1.0))]).score is None
+    assert row("x", "policy", [record((5, None)), record((5, 1.0))], CALLS).score is None

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from phenoloop.microscope.virtual.manifest import natural, same_well
 from phenoloop.microscope.virtual.recorded import Recorded
+from phenoloop.microscope.virtual.recording import natural, same_well
 from phenoloop.model import SpecimenInfo
 from tests.virtual.builders import HEADER, picture, record, write
 

@@ -10,11 +10,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from phenoloop.model import Decided
+from phenoloop.model import Decided, Measured
 from phenoloop.watch.plate_map import CIVIDIS, colour, ink_on, row_name, shares
 from phenoloop.watch.report_html import render, wells_of_interest
 from phenoloop.watch.report_json import ReportContent, build_report
 from phenoloop.watch.thumbnails import FieldPicture, data_uri, draw, shared_contrast
+from phenoloop.watch.verdict import aligned
 from tests.watch.builders import make_content, make_picture
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -142,6 +143,56 @@ def test_wells_of_interest_hold_hits_and_a_control(content: ReportContent) -> No
 def test_without_a_question_the_strongest_well_is_shown() -> None:
     content = make_content(question=False)
     assert wells_of_interest(build_report(content), "vesicles")[0][0] == "B2"
+
+
+def test_a_picture_carries_the_value_of_the_visit_that_it_shows(content: ReportContent) -> None:
+    """A field was looked at again: the value below the picture is that of the picture, not of the other look."""
+    made = next(p for m in content.messages if isinstance(m, Decided) for p in m.proposals if p.well == "B2")
+    looks = [m for m in content.messages if isinstance(m, Measured) and m.visit == made.visit and m.status == "ok"]
+    measured = min(looks, key=lambda look: look.field)
+    again = max(p.visit for m in content.messages if isinstance(m, Decided) for p in m.proposals) + 1
+    last = max(m.decision for m in content.messages if isinstance(m, Decided)) + 1
+    more = Decided(
+        at_s=1e4,
+        decision=last,
+        told=0,
+        asked=1,
+        policy="hits",
+        parameters={},
+        proposals=(dataclasses.replace(made, visit=again, fields=(measured.field,)),),
+    )
+    second = dataclasses.replace(measured, visit=again, readouts={**measured.readouts, "vesicles": 77.7})
+    doubled = dataclasses.replace(content, messages=[*content.messages, more, second])
+
+    def of(visit: int) -> str:
+        def one(well: str, field: str) -> FieldPicture | None:
+            shown = make_picture(well, field)
+            return shown._replace(visit=visit) if (well, field) == (made.well, measured.field) and shown else None
+
+        return render(doubled, build_report(doubled), one)
+
+    value = measured.readouts["vesicles"]
+    assert f"field {measured.field}: vesicles {aligned(value)}" in of(measured.visit)
+    assert f"field {measured.field}: vesicles 77.7" in of(again)
+
+
+def test_what_evidence_is_and_what_a_hit_needs(content: ReportContent) -> None:
+    report = build_report(content)
+    edge = {"size": 0.5, "low": 0.1, "high": 0.9, "p": 0.01, "level": 0.95, "wells": 6, "kind": "permutation"}
+    effects = {"edge": edge, "drift_per_hour": None}
+    null = {"wells": 6, "fields": 36}
+    report["summary"] |= {"family": 18, "calls": {"hit": 4}, "null": null, "plate_effects": effects}
+    text = re.sub(r"\s+", " ", " ".join(parse(render(content, report)).text))
+    said = (
+        "Evidence: e-value against “as the controls”, unit of replication: well (6 control wells, 36 fields of them);"
+    )
+    assert f"{said} valid however often one looks." in text
+    # e-BH over 18 wells at 5 %: with 4 hits the weakest needs 18 / (4 x 0.05).
+    assert "A hit needs enough of it among all 18 wells (with 4 hits: 90)" in text
+    assert (
+        "on it less those inside: 0.5 (0.1 to 0.9, 95 %; p = 0.01; permutation, 6 wells; valid for one look)." in text
+    )
+    assert "Drift of the controls" not in text
 
 
 # -- pictures and colours ---------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from phenoloop.model import Fault, RunEnded
+from phenoloop.model import Fault, Measure, Message, Paused, Resumed, RunEnded, VisitEnded
 from phenoloop.runner.signals import RunSignals, SignalPump
 
 
@@ -30,6 +30,32 @@ def test_notifications_arrive_in_order_in_another_thread() -> None:
     assert seen == list(range(200))
     assert threading.current_thread() not in threads
     assert (pump.dropped, pump.failed) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("message", "heard"),
+    [
+        pytest.param(RunEnded(at_s=1.0, exit="completed", reason=""), [("finished", RunEnded)], id="the end"),
+        pytest.param(Paused(at_s=1.0), [("pause_changed", True)], id="a pause"),
+        pytest.param(Resumed(at_s=1.0), [("pause_changed", False)], id="the end of a pause"),
+        pytest.param(
+            VisitEnded(at_s=1.0, visit=1, faults=(fault(1), fault(2))),
+            [("visit_ended", VisitEnded), ("fault", Fault), ("fault", Fault)],
+            id="a visit and what the hardware refused in it",
+        ),
+        pytest.param(Measure(at_s=1.0, visit=1, field="0"), [], id="a command that nobody hears of"),
+    ],
+)
+def test_each_kind_of_message_has_its_signal(message: Message, heard: list[tuple[str, object]]) -> None:
+    signals, seen = RunSignals(), []
+    for name in signals:
+        signals[name].connect(
+            lambda said, name=name: seen.append((name, said if said in (True, False) else type(said)))
+        )
+    pump = SignalPump(signals)
+    pump.tell(message)
+    assert pump.close()
+    assert seen == heard
 
 
 def test_a_raising_slot_is_logged_and_the_next_notification_still_arrives(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,8 +13,9 @@ from phenoloop.policies.hits import Hits
 from phenoloop.policies.sweep import Sweep
 from phenoloop.questions.hits import HitsQuestion
 from phenoloop.studies.simulator import simulate
-from phenoloop.watch.story import Story, tell_story
+from phenoloop.watch.story import Story
 from phenoloop.watch.story_text import story_lines
+from phenoloop.watch.storyteller import tell_story
 from tests.watch.builders import CONTROLS, STRONG, make_plan
 
 REJECTED = ("B2", "0")
@@ -155,7 +156,27 @@ def test_many_visits_for_one_reason_are_told_as_one(plan: Plan) -> None:
 def test_a_well_that_nobody_asked_for(plan: Plan) -> None:
     told = story(plan, (), "D6")
     assert told.chapters == ()
-    assert "No image of it was taken" in text(told)
+    assert text(told).endswith("No image of it was taken, and no policy asked for one.")
+
+
+def test_a_well_without_an_image_is_told_why_the_run_ended(plan: Plan, messages: tuple[Message, ...]) -> None:
+    told = dataclasses.replace(story(plan, messages, "C4"), chapters=(), ended="the budget is used up")
+    assert "No image of it was taken, and no policy asked for one. The run ended: the budget is used up." in text(told)
+
+
+def test_a_mean_is_told_with_the_fields_behind_it_and_with_what_it_claims(
+    plan: Plan, messages: tuple[Message, ...]
+) -> None:
+    """Images that only confirm have no part in it; they say how large the effect is."""
+    told = story(plan, messages, "C4")
+    assert told.now is not None
+    looks = {True: 0, False: 0}
+    for chapter in told.chapters:
+        looks[chapter.rule == "confirm"] += sum(one.status == "ok" for one in chapter.outcomes)
+    assert min(looks.values()) > 0
+    assert told.now.fields == looks[False]
+    assert f"from {looks[True]} fields that had no part in the call" in told.now.said
+    assert "Intervals: 95 %, unit of replication: field, valid however often one looks." in text(told)
 
 
 def test_it_is_json(plan: Plan, messages: tuple[Message, ...]) -> None:

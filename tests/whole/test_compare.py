@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def test_policies_on_drawn_plates(protocol: Path, tmp_path: Path) -> None:
     assert result == json.loads(json.dumps(found.result))
     kinds = [(row["name"], row["kind"]) for row in result["rows"]]
     assert kinds[:2] == [("hits", "policy"), ("sweep:{passes: wells}", "policy")]
-    assert kinds[-1] == ("all fields of every well", "habit")
+    assert kinds[-1] == ("all fields of every well (4)", "habit")
     assert [one["fields_per_well"] for one in result["grids"]] == [1, 2, 3, 4]
     assert [one["cost"]["frames"]["mean"] for one in result["grids"]] == [24, 48, 72, 96]
     minutes = [one["cost"]["minutes"]["mean"] for one in result["grids"]]
@@ -84,6 +85,87 @@ def test_the_whole_stack(protocol: Path, tmp_path: Path) -> None:
     assert result["grids"][-1]["cost"]["frames"]["mean"] == 96
 
 
+FILM = """protocol: 1
+name: film
+microscope: demo
+simulation:
+  kind: synthetic
+  width: 224
+  height: 224
+  cells_per_field: 15
+  events: {per_cell_and_hour: 0.3, lasts: 3 min, precursor: 6 min, brighter: 3}
+plate: {format: 96-well, wells: [B2:B3]}
+imaging:
+  objective: 20x
+  every: 3 min
+  for: 30 min
+  channels:
+    - {name: H2B, config: DAPI, exposure: 20 ms}
+    - {name: GFP, config: FITC, exposure: 80 ms, acquire_every: 3}
+profiles:
+  fast: {every: 20 s, channels: [H2B]}
+analysis:
+  segment: {kind: threshold, channel: H2B, name: nuclei}
+  readouts: {dividing: max(H2B.mean) / median(H2B.mean)}
+question: {kind: events, readout: dividing, above: 1.6, below: 1.5}
+policy:
+  kind: events
+  fast: {profile: fast, when: dividing > 1.6, until: dividing < 1.5, hold: 1 min, at_once: 2, max_share: 50 %}
+fallback: {kind: sweep}
+"""
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("film") / "film.yaml"
+    path.write_text(FILM, encoding="utf-8")
+    return path
+
+
+def test_a_time_lapse_is_held_against_fixed_rates(film: Path, tmp_path: Path) -> None:
+    result = api.compare(film, policies=[str(film), "sweep"], seeds=2, whole=True, out=tmp_path).result
+    events, sweep, *_, habit = result["rows"]
+    assert habit["name"] == "every field every 3 min, the slow rate"
+    assert result["grids"][-1]["name"] == "20 s"
+    assert result["grids"][-1]["score"]["mean"] == 1.0
+    assert events["score"]["mean"] > habit["score"]["mean"] == sweep["score"]["mean"] == 0.0
+    assert events["cost"]["light_s"]["mean"] < result["grids"][-1]["cost"]["light_s"]["mean"]
+    # A fixed rate by the clock alone is the sweep that was really run.
+    for axis in ("frames", "minutes", "light_s"):
+        assert habit["cost"][axis]["mean"] == pytest.approx(sweep["cost"][axis]["mean"], rel=1e-3), axis
+    assert (tmp_path / "compare.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "whole", "words"),
+    [
+        pytest.param("", "", False, "Use --whole", id="not as numbers"),
+        pytest.param(
+            "  events: {per_cell_and_hour: 0.3, lasts: 3 min, precursor: 6 min, brighter: 3}\n",
+            "",
+            True,
+            r"nothing happens on this virtual plate, .*events: {per_cell",
+            id="without events",
+        ),
+        pytest.param(
+            "{kind: events, readout: dividing, above: 1.6, below: 1.5}",
+            "{kind: mean, readout: dividing}",
+            True,
+            r"how much of the events is covered: ask for them",
+            id="another question",
+        ),
+    ],
+)
+def test_a_time_lapse_that_cannot_be_compared_is_refused(
+    old: str, new: str, whole: bool, words: str, film: Path, tmp_path: Path
+) -> None:
+    path = film.with_name("other.yaml")
+    path.write_text(FILM.replace(old, new) if old else FILM, encoding="utf-8")
+    with pytest.raises(UsageError, match=words):
+        api.compare(path, whole=whole, out=tmp_path / "never")
+    assert not (tmp_path / "never").exists()
+
+
 @pytest.mark.parametrize(
     ("policy", "words"),
     [
@@ -96,6 +178,49 @@ def test_the_whole_stack(protocol: Path, tmp_path: Path) -> None:
 def test_a_policy_that_cannot_play_is_refused_at_once(policy: str, words: str, protocol: Path, tmp_path: Path) -> None:
     with pytest.raises((ProtocolError, UsageError), match=words):
         api.compare(protocol, policies=[policy], seeds=1, out=tmp_path / "never")
+    assert not (tmp_path / "never").exists()
+
+
+class Interrupted:
+    """Presses Ctrl-C when a plate begins."""
+
+    def __init__(self, plate: int) -> None:
+        self._plate = plate
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what.startswith(f"plate {self._plate} of"):
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_study_keeps_the_plates_that_are_complete(protocol: Path, tmp_path: Path) -> None:
+    result = api.compare(protocol, policies=["hits", "sweep"], seeds=5, out=tmp_path, on_step=Interrupted(3)).result
+    assert result["interrupted"]
+    assert result["seeds"] == 2
+    assert "2 of 5 plates, then interrupted" in result["title"]
+    assert {len(runs) for runs in result["runs"].values()} == {2}
+    assert result == json.loads((tmp_path / "compare.json").read_text(encoding="utf-8"))
+    whole = api.compare(protocol, policies=["hits", "sweep"], seeds=2, out=tmp_path).result
+    assert not whole["interrupted"]
+    assert result["runs"] == whole["runs"]
+    assert result["rows"] == whole["rows"]
+
+
+def test_a_study_that_is_interrupted_at_once_leaves_nothing(protocol: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        api.compare(protocol, seeds=5, out=tmp_path / "never", on_step=Interrupted(1))
+    assert not (tmp_path / "never").exists()
+
+
+def test_an_answer_that_nobody_can_judge_is_refused_at_once(protocol: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    asked = "question: {kind: novelty, controls: treatment == 'vehicle'}"
+    text = re.sub("question: .*", asked, protocol.read_text(encoding="utf-8")).replace("kind: hits,", "kind: sweep,")
+    path = protocol.with_name("novel.yaml")
+    path.write_text(text.replace("  readouts: {", "  profile: {}\n  readouts: {"), encoding="utf-8")
+    for whole in (False, True):
+        with pytest.raises(UsageError, match=r"'novelty' cannot be held against .* Look at its runs one by one"):
+            api.compare(path, whole=whole, out=tmp_path / "never", on_step=lambda what, n, of: told.append(f"{n}"))
+    assert set(told) == {"0"}
     assert not (tmp_path / "never").exists()
 
 

@@ -83,6 +83,8 @@ def test_the_report_says_and_draws_it(run: api.RunResult) -> None:
     for text in ("Which wells look unlike the controls", "<h2>Phenotypes</h2>", "confirm what is odd", "SD"):
         assert text in page
     assert page.count('<circle class="called"') == sum(len(group["wells"]) for group in groups) + 1  # and the legend
+    for group in groups:
+        assert f"<h3>{group['representatives'][0]} <span>phenotype {group['group']}</span></h3>" in page
     drawn = draw_phenotypes(run.report)
     assert drawn is not None
     assert len(drawn["marks"]) == 48

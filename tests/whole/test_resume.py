@@ -104,3 +104,23 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
     assert again.report["frames"] > first.report["frames"]
     assert json.loads((out / "report.json").read_text(encoding="utf-8"))["exit"] in ("completed", "budget")
     check_whole(out)
+
+
+def test_a_run_that_died_before_it_wrote_that_it_ends_goes_on(tmp_path: Path) -> None:
+    """The lines after the last input were lost: the run is taken up instead of being ended."""
+    lives: list[api.LiveRun] = []
+    out = tmp_path / "run"
+
+    def stop_soon() -> None:
+        if (out / "journal.jsonl").exists() and (out / "journal.jsonl").read_bytes().count(b"VisitEnded") > 2:
+            lives[0].stop("test")
+
+    stopped = api.run(write_protocol(tmp_path), out=out, on_start=lives.append, on_wait=stop_soon)
+    lines = (out / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    assert b'"Finish"' in lines[-2]
+    (out / "journal.jsonl").write_bytes(b"".join(lines[:-2]))
+    again = api.resume(out)
+    assert again.report["exit"] in ("completed", "budget")
+    assert again.report["frames"] > stopped.report["frames"]
+    check_whole(out)
+    assert api.replay(out).equal

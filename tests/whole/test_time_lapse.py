@@ -157,7 +157,7 @@ def true_events(result: api.RunResult) -> list[tuple[str, str, float]]:
     parameters: dict[str, Any] = {**loaded.simulation.parameters, "width": 216, "height": 216}
     plate = Synthetic(loaded.simulation.parameters, loaded.plan)
     inner = Synthetic(parameters, loaded.plan)
-    inner._population = plate._population  # the same cells, a smaller frame
+    inner._scene._population = plate._scene._population  # the same cells, a smaller frame
     size_um = loaded.plan.profiles["main"].pixel_size_um
     found = []
     for well in loaded.plan.wells:

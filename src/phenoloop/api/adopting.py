@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from phenoloop.model import MissingFrame, Plan, StoredFrame, Visit, VisitEnded
 from phenoloop.storage.images import RunImages
 
 
-def adopt(visit: Visit, plan: Plan, images: RunImages, at_s: float) -> VisitEnded:
+def adopt(visit: Visit, plan: Plan, images: RunImages, at_s: float, light_s: Mapping[str, float]) -> VisitEnded:
     """End an interrupted visit from what is on disk.
 
     Parameters
@@ -20,11 +22,12 @@ def adopt(visit: Visit, plan: Plan, images: RunImages, at_s: float) -> VisitEnde
         The store.
     at_s : float
         Run clock.
+    light_s : mapping of str to float
+        The light by field that it can have given: better too much than too little.
 
     Returns
     -------
     VisitEnded
-        Its light is counted as given in full: better too much than too little.
     """
     well, profile = plan.well(visit.well), plan.profiles[visit.profile]
     places = {visited.field: profile.placed(plan.place(well.name, visited)) for visited in visit.fields}
@@ -54,5 +57,5 @@ def adopt(visit: Visit, plan: Plan, images: RunImages, at_s: float) -> VisitEnde
         frames=tuple(kept),
         missing=tuple(gone),
         exposures=len(kept) + len(gone),
-        light_s={place.field: profile.light_s(well.name, place.t) for place in visit.fields},
+        light_s=dict(light_s),
     )

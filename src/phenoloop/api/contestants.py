@@ -12,12 +12,13 @@ from typing import Any, Final
 from phenoloop.api.resolved import Built, Resolved
 from phenoloop.errors import Problem, ProtocolError, UsageError
 from phenoloop.plugins import Registry
-from phenoloop.protocol.models import PluginBlock
+from phenoloop.protocol.blocks import PluginBlock
 from phenoloop.protocol.plugin_blocks import Chosen, anchored, choose, unmet
 from phenoloop.protocol.problems import Problems
 from phenoloop.protocol.resolve_limits import batch_of
+from phenoloop.protocol.yaml_reader import read
 from phenoloop.protocol.yaml_source import Path as Place
-from phenoloop.protocol.yaml_source import Source, read
+from phenoloop.protocol.yaml_source import Source
 
 _WITH_PARAMETERS: Final = re.compile(r"(?s)(?P<kind>[^{}]+?)\s*:\s*(?P<parameters>\{.*\})\s*")
 

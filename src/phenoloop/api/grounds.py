@@ -8,8 +8,8 @@ from typing import Protocol
 from phenoloop.api.contestants import Contestant
 from phenoloop.api.resolved import Built, Resolved
 from phenoloop.api.worlds import Recording, World, with_seed
-from phenoloop.studies.baselines import depths_of, grid
-from phenoloop.studies.quality import Quality
+from phenoloop.studies.baselines import Baseline, FieldGrids, depths_of, grid
+from phenoloop.studies.quality import Measure
 from phenoloop.studies.study import LOOKS, Game, Record, play
 
 
@@ -27,8 +27,13 @@ class Ground(Protocol):
         ...
 
     @property
-    def quality(self) -> Quality:
-        """How answers are judged."""
+    def quality(self) -> Measure:
+        """How what was done is judged."""
+        ...
+
+    @property
+    def baseline(self) -> Baseline:
+        """What the grids are called."""
         ...
 
     def play(self, contestant: Contestant, seed: int) -> Record:
@@ -36,7 +41,7 @@ class Ground(Protocol):
         ...
 
     def grids(self, seed: int) -> dict[int, Record]:
-        """Run grids; by fields per well."""
+        """Run grids, by a number that grows with what they take."""
         ...
 
 
@@ -49,6 +54,7 @@ class Numbers:
         self.resolved = world.resolved
         self.quality = world.quality
         self.recorded = isinstance(world, Recording)
+        self.baseline = FieldGrids()
 
     def play(self, contestant: Contestant, seed: int) -> Record:
         """Let a policy run under the limits of the protocol."""

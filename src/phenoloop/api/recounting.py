@@ -9,7 +9,8 @@ from phenoloop.errors import UsageError
 from phenoloop.protocol.names import nearest
 from phenoloop.storage.journal import read
 from phenoloop.storage.run_folder import RunFolder
-from phenoloop.watch.story import Story, tell_story
+from phenoloop.watch.story import Story
+from phenoloop.watch.storyteller import tell_story
 
 
 def story(run: Path, well: str) -> Story:

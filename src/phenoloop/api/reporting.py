@@ -103,7 +103,7 @@ def _pictures(content: ReportContent, images: RunImages, resolved: Resolved) -> 
         ]
         read = {name: images.read_labels(name, addresses[0]) for name in names[visit.profile]}
         labels = {name: found for name, found in read.items() if found is not None}
-        return FieldPicture(image=np.stack(stacks), channels=visit.channels, labels=labels)
+        return FieldPicture(image=np.stack(stacks), channels=visit.channels, labels=labels, visit=visit.number)
 
     return picture
 

@@ -137,7 +137,11 @@ def resume(
         if content.messages:
             promised = {message.visit.number for message in folded.owed if isinstance(message, Acquire)}
             lost = [visit for visit in machine.outstanding_acquires() if visit.number not in promised]
-            ends = [adopt(visit, machine.plan, session.images, machine.at_s) for visit in lost]
+            attempts = resolved.microscope.attempts
+            ends = [
+                adopt(visit, machine.plan, session.images, machine.at_s, machine.most_light_s(visit, attempts))
+                for visit in lost
+            ]
             first = [RunResumed(at_s=machine.at_s), *ends]
         session.go(journal, first, owed=folded.owed, on_start=on_start, on_wait=on_wait)
     return make_report(folder)

@@ -80,7 +80,11 @@ class Session:
         self._loop: Loop
         self.images = RunImages(folder.images_folder, resolved.plan, bit_depth=resolved.analysis.bit_depth)
         self.microscope = MMCoreMicroscope(
-            machine.plan, resolved.microscope, resolved.build_specimen(), start_s=machine.at_s
+            machine.plan,
+            resolved.microscope,
+            resolved.build_specimen(),
+            start_s=machine.at_s,
+            allowance=machine.allowance(resolved.microscope.attempts),
         )
         self._sequencer, now_s = self._time()
         services = {

@@ -16,10 +16,12 @@ from phenoloop.api.worlds import Recording, judged_by_truth, respond, results_of
 from phenoloop.core import walk
 from phenoloop.model import Autonomy, Measured, Message
 from phenoloop.storage.journal import read
-from phenoloop.studies.baselines import depths_of
+from phenoloop.studies.baselines import FieldGrids, depths_of
+from phenoloop.studies.coverage import CoverageJudge
 from phenoloop.studies.quality import Found, Quality
 from phenoloop.studies.simulator import Spent
 from phenoloop.studies.study import Judge, Record, between_looks
+from phenoloop.studies.truth import require_judged
 
 
 class WholePlates:
@@ -38,15 +40,16 @@ class WholePlates:
     """
 
     def __init__(self, resolved: Resolved, text: str, scratch: Path, on_field: OnField) -> None:
-        # Nobody is there to be asked.
-        plan = dataclasses.replace(resolved.plan, autonomy=Autonomy())
-        self.resolved = dataclasses.replace(resolved, plan=plan)
+        self.resolved = unattended(resolved)
         self.words = "whole runs on the virtual plate: real core, rendered images, the protocol's own analysis"
         self._text, self._scratch = text, scratch
+        self.baseline = FieldGrids()
         self.quality: Quality
         if resolved.setup.objects is not None:
             self.quality = Found()
         else:
+            assert resolved.question is not None
+            require_judged(resolved.question.kind)
             self.quality = judged_by_truth(self.resolved, *respond(self.resolved, on_field))
 
     def play(self, contestant: Contestant, seed: int) -> Record:
@@ -69,20 +72,31 @@ class WholePlates:
         return {**found, deepest: swept}
 
     def _run(self, resolved: Resolved, seed: int) -> tuple[Record, Sequence[Message]]:
-        out = self._scratch / "run"
-        result = carry_out(resolved, self._text, out=out)
-        messages = read(result.folder.journal).messages
-        shutil.rmtree(out)
         question = resolved.build_question()
         assert question is not None
-        judge = Judge(question, self.quality)
-        spent, every = Spent(), between_looks(resolved.plan)
-        due = every
-        for step in walk(messages, resolved.plan, resolved.decider()):
-            spent = spent.after(step.happened)
-            if isinstance(step.happened, Measured) and spent.frames >= due:
-                due = spent.frames + every
-                judge.look(spent, step.machine.accepted())
-        judge.look(spent, step.machine.accepted())
-        report = result.report
-        return Record(seed=seed, looks=tuple(judge.looks), exit=report["exit"], reason=report["reason"]), messages
+        return walked_through(resolved, self._text, self._scratch, Judge(question, self.quality), seed)
+
+
+def unattended(resolved: Resolved) -> Resolved:
+    """Return a protocol that asks nobody, because nobody is there."""
+    return dataclasses.replace(resolved, plan=dataclasses.replace(resolved.plan, autonomy=Autonomy()))
+
+
+def walked_through(
+    resolved: Resolved, text: str, scratch: Path, judge: Judge | CoverageJudge, seed: int
+) -> tuple[Record, Sequence[Message]]:
+    """Run a protocol to its end, and judge what was known on the way; the run folder is removed."""
+    out = scratch / "run"
+    result = carry_out(resolved, text, out=out)
+    messages = read(result.folder.journal).messages
+    shutil.rmtree(out)
+    spent, every = Spent(), between_looks(resolved.plan)
+    due = every
+    for step in walk(messages, resolved.plan, resolved.decider()):
+        spent = spent.after(step.happened)
+        if isinstance(step.happened, Measured) and spent.frames >= due:
+            due = spent.frames + every
+            judge.look(spent, step.machine.accepted())
+    judge.look(spent, step.machine.accepted())
+    report = result.report
+    return Record(seed=seed, looks=tuple(judge.looks), exit=report["exit"], reason=report["reason"]), messages

@@ -21,7 +21,7 @@ from phenoloop.studies.baselines import narrowed, reseeded
 from phenoloop.studies.quality import Quality, against_all
 from phenoloop.studies.response import DrawnPlate, KnownFields, Levels, Response, Sampled
 from phenoloop.studies.simulator import FieldSource
-from phenoloop.studies.truth import truth
+from phenoloop.studies.truth import require_judged, truth
 
 SAMPLE_PLATES: Final = (9_000_001, 9_000_002, 9_000_003)
 """Seeds of the plates from which the sample is measured; no comparison uses them."""
@@ -105,6 +105,8 @@ def drawn(resolved: Resolved, on_field: OnField | None = None) -> Drawn:
         If the protocol's question or imaging is nothing that numbers per field can stand for.
     """
     _fields_suffice(resolved)
+    assert resolved.question is not None
+    require_judged(resolved.question.kind)
     response, expected = respond(resolved, on_field)
     return Drawn(
         words=(
@@ -132,13 +134,20 @@ def respond(resolved: Resolved, on_field: OnField | None = None) -> tuple[Respon
         # A large plate has many wells of a kind: each of its wells is sampled on one plate only.
         among = plate.plan.wells[nth :: len(SAMPLE_PLATES)] if len(wells) > SAMPLE_FIELDS else plate.plan.wells
         chosen = [(well.name, well.fields[i].name) for well in among for i in well.choice[:each]]
-        for (well, _), result in measure(plate, chosen, on_field).items():
+        for (well, _), result in measure(plate, chosen, _one_of(nth, on_field)).items():
             sample.append(Sampled(result=result, levels=tuple(levels[quantity][well] for quantity in BASELINES)))
     try:
         follows = [len(set(expected[quantity].values())) > 1 for quantity in BASELINES]
         return Response(sample, resolved.plan.readouts, follows), expected
     except ValueError as error:
         raise UsageError(f"{error}; look at one with `phenoloop run`, it says why.") from error
+
+
+def _one_of(nth: int, on_field: OnField | None) -> OnField | None:
+    """Tell of one plate of the sample as a part of all of them; they are of one size, or nearly."""
+    if on_field is None:
+        return None
+    return lambda done, of: on_field(nth * of + done, len(SAMPLE_PLATES) * of)
 
 
 def judged_by_truth(resolved: Resolved, response: Response, expected: Levels) -> Quality:
@@ -232,7 +241,7 @@ def _fields_suffice(resolved: Resolved) -> None:
     if any(profile.every_s is not None for profile in plan.profiles.values()):
         raise UsageError(
             "a time-lapse looks at the same field again and again, and what it shows then is not known beforehand. "
-            "Compare its runs with `phenoloop report --json`."
+            "Use --whole: every policy then runs through the whole stack."
         )
 
 

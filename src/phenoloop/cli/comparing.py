@@ -17,6 +17,8 @@ from phenoloop.watch.verdict import number
 
 _WIDTH: Final = 160
 """Columns where the output is no terminal."""
+_ENDLESS: Final = 10_000
+"""More columns than any table takes."""
 
 
 def carry_out_comparison(
@@ -39,35 +41,49 @@ def tell_comparison(result: CompareResult) -> None:
     terminal = sys.stdout.isatty()
     console = Console(file=sys.stdout, width=None if terminal else _WIDTH, highlight=False)
     console.print(f"{found['title']}.")
-    console.print(_table(found))
+    console.print(_table(found, console))
     for row in found["rows"]:
         if row["kind"] == "policy":
             console.print(_sentence(row, found))
+    policies = [row for row in found["rows"] if row["kind"] == "policy"]
+    least = min((one["fields_per_well"] for one in found["grids"]), default=0)
+    if len(found["grids"]) > 1 and all(row["grid_fields_per_well"] == least for row in policies):
+        console.print(
+            f"The least that was tried, {policies[0]['grid']}, answers as well here, so there is nothing for a policy "
+            "to save: its further images went into being sure, which this number does not see."
+        )
     console.print("Means over plates with their 95 % intervals. Minutes follow from the cost model of the microscope.")
     for name in ("compare.png", "compare.svg", "compare.json"):
         console.print(str(result.folder / name), soft_wrap=True)
 
 
-def _table(found: Mapping[str, Any]) -> Table:
+def _table(found: Mapping[str, Any], console: Console) -> Table:
+    """Return the table in one line a row, or where that is too wide, with the intervals below the means."""
+    table = _lines(found, " ")
+    if console.measure(table, options=console.options.update_width(_ENDLESS)).maximum <= console.width:
+        return table
+    return _lines(found, "\n", widest=12)
+
+
+def _lines(found: Mapping[str, Any], between: str, widest: int | None = None) -> Table:
     table = Table(box=None, pad_edge=False)
     beside = list(dict.fromkeys(name for row in found["rows"] for name in row["beside"]))
-    table.add_column("policy", overflow="fold", min_width=32)
+    table.add_column("policy", overflow="fold", min_width=None if widest else 32)
     for name in (found["quality"]["title"], *beside, "frames", "minutes", "light (s)"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold", max_width=widest)
     for row in found["rows"]:
-        fields = "" if row["fields_per_well"] is None or row["kind"] == "grid" else f" ({row['fields_per_well']})"
-        cells = [_band(row["score"]), *(_band(row["beside"].get(name)) for name in beside)]
-        cells += [_band(row["cost"][axis]) for axis in ("frames", "minutes", "light_s")]
-        table.add_row(row["name"] + fields, *cells)
+        cells = [_band(row["score"], between), *(_band(row["beside"].get(name), between) for name in beside)]
+        cells += [_band(row["cost"][axis], between) for axis in ("frames", "minutes", "light_s")]
+        table.add_row(row["name"], *cells)
     return table
 
 
-def _band(band: Mapping[str, float | None] | None) -> str:
+def _band(band: Mapping[str, float | None] | None, between: str = " ") -> str:
     if band is None:
         return "–"
     if band["low"] is None or band["low"] == band["high"]:
         return number(band["mean"])
-    return f"{number(band['mean'])} [{number(band['low'])}, {number(band['high'])}]".replace("[", "\\[")
+    return f"{number(band['mean'])}{between}[{number(band['low'])}, {number(band['high'])}]".replace("[", "\\[")
 
 
 def _sentence(row: Mapping[str, Any], found: Mapping[str, Any]) -> str:
@@ -80,9 +96,8 @@ def _sentence(row: Mapping[str, Any], found: Mapping[str, Any]) -> str:
         grids = "there are no grids to hold it against" if not found["grids"] else "no grid answers as well"
         return f"{name}: {grids}. Ended because {ended}."
     less = {axis: row["times_less"][axis] for axis in ("frames", "minutes", "light_s")}
-    depth = row["grid_fields_per_well"]
     return (
-        f"{name}: the smallest grid that answers as well takes {depth} field{'s' if depth > 1 else ''} of every well, "
+        f"{name}: {found['baseline']['enough']} {row['grid']}, "
         f"{_band(less['frames'])} times its frames, {_band(less['minutes'])} times its minutes and "
         f"{_band(less['light_s'])} times its light. Ended because {ended}."
     )

@@ -57,7 +57,8 @@ def segment_images(images: Sequence[Path], *, kind: str, out: Path, parameters: 
 def build_segmenter(kind: str, parameters: Sequence[str]) -> Segmenter:
     """Return a segmenter by kind, its ``name=value`` parameters checked as in a protocol."""
     from phenoloop.protocol.problems import Problems, validate
-    from phenoloop.protocol.yaml_source import Source, read
+    from phenoloop.protocol.yaml_reader import read
+    from phenoloop.protocol.yaml_source import Source
 
     chosen: Any = Registry().load("segmenters", kind)
     if malformed := [text for text in parameters if "=" not in text]:

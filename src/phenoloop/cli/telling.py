@@ -6,7 +6,7 @@ import contextlib
 import sys
 import traceback
 from collections.abc import Iterator
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
@@ -17,6 +17,9 @@ FAILED: Final = 1
 USAGE: Final = 2
 HARDWARE: Final = 3
 INTERRUPTED: Final = 130
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+"""The option that every verb has."""
 
 
 def say(text: str = "") -> None:

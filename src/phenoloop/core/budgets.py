@@ -10,9 +10,6 @@ from phenoloop.core.granting import Denial, Granted
 from phenoloop.core.ledger import Ledger
 from phenoloop.model import Plan
 
-_ROUNDING = 1 + 1e-9
-"""Sums of exposures are not exact in binary: a limit that is met exactly is not passed."""
-
 
 def within_duration(granted: Granted, plan: Plan, ledger: Ledger, at_s: float) -> tuple[str, ...] | Denial:
     """Refuse a visit that would only begin when the time is over."""
@@ -55,7 +52,7 @@ def within_light(granted: Granted, plan: Plan, ledger: Ledger, at_s: float) -> t
 
     def affordable(name: str) -> bool:
         more = profile.light_s(well, ledger.times_given(profile.name, well, name))
-        return ledger.light_s.get((well, name), 0.0) + more <= limit * _ROUNDING
+        return ledger.light.field_holds(well, name, more)
 
     kept = tuple(name for name in granted.fields if affordable(name))
     return kept or Denial(sentence=f"every field asked for in {well} would get more than {limit:g} s of light")
@@ -71,15 +68,15 @@ def within_light_of_objects(granted: Granted, plan: Plan, ledger: Ledger, at_s: 
         return granted.fields
     well, profile = granted.well.name, granted.profile
     # Only fields of one visit can change what the next of them sees.
-    trial = ledger.light_by_place.copy() if len(granted.fields) > 1 else ledger.light_by_place
+    trial = ledger.light.copy() if len(granted.fields) > 1 else ledger.light
     kept = []
     for name in granted.fields:
-        frame = ledger.frame_of(profile, granted.place(name))
+        frame = trial.frame_of(profile, granted.place(name))
         more = profile.light_s(well, ledger.times_given(profile.name, well, name))
-        if trial.most(frame) + more <= limit * _ROUNDING:
+        if trial.frame_holds(frame, more):
             kept.append(name)
-            if trial is not ledger.light_by_place:
-                trial.add(frame, more)
+            if trial is not ledger.light:
+                trial.by_place.add(frame, more)
     if kept:
         return tuple(kept)
     return Denial(

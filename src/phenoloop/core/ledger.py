@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 
-from phenoloop.core.light import Frame, LightMap
+from phenoloop.core.light_account import LightAccount
 from phenoloop.core.turret import Turret
-from phenoloop.model import FieldPlace, FieldVisit, Plan, ProfilePlan, Target, Visit, VisitEnded, WellPlan
+from phenoloop.model import FieldVisit, Plan, ProfilePlan, Target, Visit, VisitEnded, WellPlan
 
 
 class Ledger:
@@ -27,11 +27,9 @@ class Ledger:
         """Their uncompressed bytes."""
         self.frames_in: dict[str, int] = {}
         """Those frames by well."""
-        self.light_s: dict[tuple[str, str], float] = {}
-        """Light by (well, field): given, or reserved for a visit that has not been told."""
-        self.light_by_place = LightMap(max(_sides(plan), default=1.0))
-        """The same light by place, where the size of a frame is known."""
-        self.turret = Turret(_first_profile(plan).objective_config)
+        self.light = LightAccount(plan)
+        """Light given, and that reserved for visits that were not told yet."""
+        self.turret = Turret(plan.main.objective_config)
         self.vetoed: dict[tuple[str, str], str] = {}
         """By (profile, well), with what words a person took it out of the run."""
         self._visits = 0
@@ -54,7 +52,7 @@ class Ledger:
                     name,
                     {key: dict(inner) if isinstance(inner, dict) else inner for key, inner in value.items()},
                 )
-        other.light_by_place, other.turret = self.light_by_place.copy(), self.turret.copy()
+        other.light, other.turret = self.light.copy(), self.turret.copy()
         return other
 
     def use(self, plan: Plan) -> None:
@@ -128,7 +126,7 @@ class Ledger:
             at = own.get(name)
             x_um, y_um, z_um = (None, None, None) if at is None else (at.x_um, at.y_um, at.z_um)
             places.append(FieldVisit(field=name, t=t, image=self._images[key], x_um=x_um, y_um=y_um, z_um=z_um))
-            self._add_light(well.name, places[-1], profile, profile.light_s(well.name, t))
+            self.light.add(well.name, places[-1], profile, profile.light_s(well.name, t))
             frames += len(profile.channels_at(t)) * profile.planes
             self._visits_of[well.name, name] = self.visits_of(well.name, name) + 1
             self._under_way[well.name, name] = self._under_way.get((well.name, name), 0) + 1
@@ -161,7 +159,7 @@ class Ledger:
         for place in visit.fields:
             reserved = profile.light_s(visit.well, place.t)
             given = ended.light_s.get(place.field, 0.0)
-            self._add_light(visit.well, place, profile, given - reserved)
+            self.light.add(visit.well, place, profile, given - reserved)
             key = (visit.well, place.field)
             self._under_way[key] -= 1
             self._visited_until[key] = max(ended.at_s, self._visited_until.get(key, float("-inf")))
@@ -177,29 +175,11 @@ class Ledger:
             if not ended.light_s.get(name):
                 self._used[visit.profile].pop((visit.well, name), None)
 
-    def expose(self, well: str, field: str, profile: ProfilePlan, seconds: float) -> None:
+    def expose(self, well: str, field: str, seconds: float) -> None:
         """Count light that no visit gave: that of metering."""
-        self._add_light(well, FieldVisit(field=field, t=0, image=0), profile, seconds)
-
-    def frame_of(self, profile: ProfilePlan, place: FieldPlace) -> Frame:
-        """Return what a frame at a place shows; a point where the size of a frame is not known."""
-        return Frame(place.x_um, place.y_um, *(profile.frame_um or (0.0, 0.0)))
-
-    def _add_light(self, well: str, visited: FieldVisit, profile: ProfilePlan, seconds: float) -> None:
-        key = (well, visited.field)
-        self.light_s[key] = self.light_s.get(key, 0.0) + seconds
-        if self._plan.limits.light_per_object_s is not None:
-            self.light_by_place.add(self.frame_of(profile, self._plan.place(well, visited)), seconds)
+        self.light.add_metering(well, field, seconds)
 
     def _add_frames(self, well: str, frames: int) -> None:
         self.frames += frames
         self.frames_in[well] = self.frames_in.get(well, 0) + frames
         self.disk_bytes += frames * self._plan.frame_bytes
-
-
-def _first_profile(plan: Plan) -> ProfilePlan:
-    return plan.profiles.get("main") or next(iter(plan.profiles.values()))
-
-
-def _sides(plan: Plan) -> list[float]:
-    return [max(profile.frame_um) for profile in plan.profiles.values() if profile.frame_um is not None]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,19 +19,18 @@ from phenoloop.measure.objects import Objects
 from phenoloop.measure.picking import Picker
 from phenoloop.measure.profile import field_profile
 from phenoloop.measure.quality import Quality, gate, saturated_share
+from phenoloop.measure.segmenting import Segmenting, outcome_of
 from phenoloop.measure.shape import Columns
 from phenoloop.measure.spots import spot_features, spot_field, spot_pattern, spot_sizes
-from phenoloop.model import AnalysisPlan, SegmentPlan, features
+from phenoloop.model import AnalysisPlan, features
 from phenoloop.numerics.focus import focus_score
 from phenoloop.numerics.images import as_plane, pixel_noise
 from phenoloop.numerics.rounding import significant
 from phenoloop.platform import keep_freed_memory
-from phenoloop.plugins import Plugin
-from phenoloop.ports import Measurement, Segmentation, Segmenter
+from phenoloop.ports import Measurement, Segmentation
 from phenoloop.protocol.expressions import compile_readout
 
 Frame = NDArray[Any]
-_T = TypeVar("_T")
 
 
 class Analysis:
@@ -56,7 +55,7 @@ class Analysis:
         use_one_thread()
         keep_freed_memory()
         self.plan = plan
-        self._segmenter = _build_segmenter(plan.segment) if plan.segment else None
+        self._segmenting = None if plan.segment is None else Segmenting(plan.segment)
         names = features.catalogue(plan.channels, [spots.name for spots in plan.spots])
         self._readouts = {name: compile_readout(source, names) for name, source in plan.readouts.items()}
         named = {names[column].family for readout in self._readouts.values() for column in readout.names_used}
@@ -102,10 +101,10 @@ class Analysis:
         list of Measurement or Exception
             In the order of `batch`; what goes wrong with one field is its own outcome.
         """
-        fields = [_outcome(_planes, frames, self._channels_of(frames)) for frames in batch]
+        fields = [outcome_of(_planes, frames, self._channels_of(frames)) for frames in batch]
         good = [planes for planes in fields if not isinstance(planes, Exception)]
         started = time.perf_counter()
-        found = iter(self._segment(good))
+        found = iter([None] * len(good) if self._segmenting is None else self._segmenting.segment(good))
         segment_ms = (time.perf_counter() - started) * 1e3 / max(1, len(good))
         outcomes: list[Measurement | Exception] = []
         for planes in fields:
@@ -116,7 +115,7 @@ class Analysis:
             if isinstance(segmentation, Exception):
                 outcomes.append(segmentation)
             else:
-                outcomes.append(_outcome(self._finish, planes, segmentation, segment_ms))
+                outcomes.append(outcome_of(self._finish, planes, segmentation, segment_ms))
         return outcomes
 
     def warm_up(self, shape: tuple[int, int]) -> None:
@@ -127,32 +126,18 @@ class Analysis:
         PhenoloopError
             If the model cannot be loaded.
         """
-        warm_up = getattr(self._segmenter, "warm_up", None)
-        if warm_up is not None:
-            warm_up(shape)
+        if self._segmenting is not None:
+            self._segmenting.warm_up(shape)
 
     def describe(self) -> dict[str, Any]:
         """Return what the segmenter says of itself (model, hash, device); empty where it says nothing."""
-        describe = getattr(self._segmenter, "describe", None)
-        return {} if describe is None else dict(describe())
-
-    def _segment(self, fields: Sequence[Mapping[str, Frame]]) -> Sequence[Segmentation | Exception | None]:
-        """Return one outcome per field, None where no objects are asked for."""
-        segment, segmenter = self.plan.segment, self._segmenter
-        if segmenter is None or segment is None:
-            return [None] * len(fields)
-        images = [planes[segment.channel] for planes in fields]
-        many = getattr(segmenter, "segment_many", None)
-        if many is not None and len(images) > 1:
-            together: Sequence[Segmentation] | Exception = _outcome(many, images)
-            if not isinstance(together, Exception):
-                return together
-            # One of them spoils the batch: alone, each has its own outcome.
-        return [_outcome(segmenter.segment, image) for image in images]
+        return {} if self._segmenting is None else self._segmenting.describe()
 
     def _finish(self, planes: Mapping[str, Frame], segmentation: Segmentation | None, segment_ms: float) -> Measurement:
         started = time.perf_counter()
-        labels, confidence = (None, None) if segmentation is None else self._checked(planes, segmentation)
+        labels, confidence = None, None
+        if segmentation is not None and self._segmenting is not None:
+            labels, confidence = self._segmenting.checked(planes, segmentation)
         objects = self._objects(planes, labels)
         table, all_labels = self._table(planes, objects, confidence)
         self._forget_absent(planes, table)
@@ -187,27 +172,6 @@ class Analysis:
         for name in features.catalogue(self.plan.channels, [spots.name for spots in self.plan.spots]):
             if name.startswith(of_absent) or name.endswith((*(f"_{other}" for other in absent),)):
                 table[name] = np.full(n, np.nan)
-
-    def _checked(
-        self, planes: Mapping[str, Frame], segmentation: Segmentation
-    ) -> tuple[NDArray[np.int32], NDArray[np.float64] | None]:
-        """Return dense labels, and the confidence in each object where the segmenter offers one."""
-        segment = self.plan.segment
-        assert segment is not None
-        image, labels = planes[segment.channel], np.asarray(segmentation.labels)
-        if labels.shape != image.shape or labels.dtype.kind not in "ui":
-            raise AnalysisError(
-                f"segmenter {segment.kind!r} returned labels of shape {labels.shape} and type {labels.dtype} "
-                f"for an image of shape {image.shape}; integers of the same shape are needed."
-            )
-        dense, kept = _dense(labels)
-        scores = segmentation.scores
-        if scores is not None and len(scores) != len(kept):
-            raise AnalysisError(
-                f"segmenter {segment.kind!r} returned {len(scores)} scores for labels up to {len(kept)}; "
-                "one per label is needed."
-            )
-        return dense, None if scores is None else np.asarray(scores, dtype=np.float64)[kept]
 
     def _objects(self, planes: Mapping[str, Frame], labels: NDArray[np.int32] | None) -> Objects:
         if labels is None:
@@ -290,23 +254,10 @@ def built(plan: AnalysisPlan) -> Analysis:
     return analysis
 
 
-def _outcome(work: Callable[..., _T], *arguments: Any) -> _T | Exception:
-    try:
-        return work(*arguments)
-    except Exception as error:  # a segmenter is foreign code: what it raises is the outcome of its field
-        return error
-
-
 def use_one_thread() -> None:
     """Keep OpenCV to the calling thread: workers are the parallelism, and pools that compete run many times slower."""
     if cv2.getNumThreads() != 1:
         cv2.setNumThreads(1)
-
-
-def _build_segmenter(segment: SegmentPlan) -> Segmenter:
-    found = Plugin("segmenters", segment.kind, segment.target, "the plan").load()
-    segmenter: Segmenter = found(found.Params(**segment.parameters))
-    return segmenter
 
 
 def _planes(frames: Mapping[str, Frame], channels: tuple[str, ...]) -> dict[str, Frame]:
@@ -324,18 +275,6 @@ def _planes(frames: Mapping[str, Frame], channels: tuple[str, ...]) -> dict[str,
     if len(set(shapes.values())) > 1:
         raise AnalysisError(f"the channels of one field differ in shape: {shapes}; they must be images of one place.")
     return planes
-
-
-def _dense(labels: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """Return labels as int32, dense from 1, in the order of their values, and which values occurred, from 1 on."""
-    if labels.size == 0 or labels.min() < 0:
-        raise AnalysisError("the segmenter returned empty or negative labels; 0 is background, objects count from 1.")
-    present = np.bincount(labels.ravel()) > 0
-    present[0] = False
-    if present[1:].all():
-        return np.ascontiguousarray(labels, dtype=np.int32), present[1:]
-    dense: NDArray[np.int32] = np.where(present, np.cumsum(present), 0).astype(np.int32)[labels]
-    return dense, present[1:]
 
 
 def _known(value: float | None) -> float | None:

@@ -18,7 +18,7 @@ BACKGROUND_PERCENTILE = 5.0
 
 
 def intensity(objects: Objects, image: Image) -> Columns:
-    """Return the columns of `phenoloop.model.features.INTENSITY`."""
+    """Return the columns of `phenoloop.model.channel_features.INTENSITY`."""
     groups, ring = objects.groups, objects.ring
     raw = groups.take(image)
     values = raw.astype(np.float64)
@@ -41,7 +41,7 @@ def intensity(objects: Objects, image: Image) -> Columns:
 
 
 def quantiles(objects: Objects, image: Image) -> Columns:
-    """Return the columns of `phenoloop.model.features.QUANTILES`."""
+    """Return the columns of `phenoloop.model.channel_features.QUANTILES`."""
     groups = objects.groups
     raw = groups.take(image)
     ordered = groups.ordered(raw)
@@ -65,7 +65,7 @@ def quantiles(objects: Objects, image: Image) -> Columns:
 
 
 def compartments(objects: Objects, image: Image) -> Columns:
-    """Return the columns of `phenoloop.model.features.COMPARTMENTS`."""
+    """Return the columns of `phenoloop.model.channel_features.COMPARTMENTS`."""
     groups, ring, flat = objects.groups, objects.ring, image.ravel()
     beside = flat[ring.index].astype(np.float64)
     ring_sum = ring.sum(beside)
@@ -90,7 +90,7 @@ def compartments(objects: Objects, image: Image) -> Columns:
 
 
 def colocalisation(objects: Objects, image: Image, other: Image) -> Columns:
-    """Return the columns of `phenoloop.model.features.PAIRS`, of one channel against another."""
+    """Return the columns of `phenoloop.model.channel_features.PAIRS`, of one channel against another."""
     groups = objects.groups
     one, two = groups.take(image), groups.take(other)
     slope = _moments(objects, one.astype(np.float64), two.astype(np.float64))

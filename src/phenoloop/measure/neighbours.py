@@ -6,13 +6,13 @@ import numpy as np
 
 from phenoloop.measure.objects import Objects
 from phenoloop.measure.shape import Columns
-from phenoloop.model.features import NEIGHBOUR_RADIUS_UM
+from phenoloop.model.object_features import NEIGHBOUR_RADIUS_UM
 from phenoloop.numerics.spatial import disk_in_rectangle, expected_nearest, local_ripley, nearest_distances, tree_of
 from phenoloop.numerics.windows import Rectangle
 
 
 def neighbours(objects: Objects) -> Columns:
-    """Return the columns of `phenoloop.model.features.NEIGHBOURS`.
+    """Return the columns of `phenoloop.model.object_features.NEIGHBOURS`.
 
     The field is the rectangle of the image. Nuclei have an extent, so even nuclei that know nothing of one another are
     a little regular at the scale of their size: compare with control wells, not with 1.

@@ -16,7 +16,7 @@ _DIRECTIONS: Final = 64
 
 
 def outline(objects: Objects) -> Columns:
-    """Return the columns of `phenoloop.model.features.OUTLINE`.
+    """Return the columns of `phenoloop.model.object_features.OUTLINE`.
 
     The hull is known by its support: how far the object reaches in each of 64 directions. The polygon of these tangents
     is at most 0.2 % larger than the hull of a disk, and the largest of their distances at most 0.13 % too small.
@@ -40,7 +40,7 @@ def outline(objects: Objects) -> Columns:
 
 
 def moments(objects: Objects) -> Columns:
-    """Return the columns of `phenoloop.model.features.MOMENTS` (Hu 1962, as ``skimage.measure.moments_hu``)."""
+    """Return the columns of `phenoloop.model.object_features.MOMENTS` (Hu 1962, as ``skimage.measure.moments_hu``)."""
     dy, dx = objects.from_centre
     groups, area = objects.groups, objects.area
 

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from phenoloop.measure.objects import Objects
 from phenoloop.measure.shape import Columns
-from phenoloop.model.features import RADIAL_ZONES
+from phenoloop.model.channel_features import RADIAL_ZONES
 
 _ZONES: Final = len(RADIAL_ZONES)
 _WEDGES: Final = 8
 
 
 def radial(objects: Objects, image: NDArray[Any]) -> Columns:
-    """Return the columns of `phenoloop.model.features.RADIAL`.
+    """Return the columns of `phenoloop.model.channel_features.RADIAL`.
 
     Parameters
     ----------

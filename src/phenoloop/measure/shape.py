@@ -16,7 +16,7 @@ _DIAGONALS: Final = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 
 
 def shape_features(labels: NDArray[np.int32], groups: Groups, pixel_size_um: float) -> Columns:
-    """Return the columns of `phenoloop.model.features.SHAPE`, each of shape (n,).
+    """Return the columns of `phenoloop.model.object_features.SHAPE`, each of shape (n,).
 
     Equal to ``skimage.measure.regionprops_table`` up to rounding. One difference, on purpose: an eccentricity or form
     factor that does not exist (an object of one pixel has no outline) is NaN here where scikit-image says 0 or divides.

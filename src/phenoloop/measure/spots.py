@@ -11,7 +11,7 @@ from phenoloop.measure.neighbourhood import Neighbourhood
 from phenoloop.measure.objects import Objects
 from phenoloop.measure.shape import Columns
 from phenoloop.model import SpotsPlan
-from phenoloop.model.features import LARGE_SPOT, SPOT_PATTERN_LEAST
+from phenoloop.model.spot_features import LARGE_SPOT, SPOT_PATTERN_LEAST
 from phenoloop.numerics.bincount import Groups
 from phenoloop.numerics.chance import Grouped, grouped_patterns
 from phenoloop.numerics.spots import Spots, find_spots
@@ -45,7 +45,7 @@ def spot_features(
     Returns
     -------
     columns : dict of str to ndarray of float64, each of shape (n,)
-        ``<name>.<feature>`` as in `phenoloop.model.features.SPOTS`.
+        ``<name>.<feature>`` as in `phenoloop.model.spot_features.SPOTS`.
     spots : Spots
         All of them.
     """
@@ -71,7 +71,7 @@ def spot_features(
 
 
 def spot_sizes(spots: Spots, plan: SpotsPlan, objects: Objects) -> Columns:
-    """Return the columns of `phenoloop.model.features.SPOT_SIZES`: how large, bright and far out each object's are.
+    """Return the columns of `phenoloop.model.spot_features.SPOT_SIZES`: how large, bright, far out each object's are.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def spot_sizes(spots: Spots, plan: SpotsPlan, objects: Objects) -> Columns:
 
 
 def spot_pattern(spots: Spots, plan: SpotsPlan, objects: Objects) -> Columns:
-    """Return the columns of `phenoloop.model.features.SPOT_PATTERN`: how each object's spots lie to one another.
+    """Return the columns of `phenoloop.model.spot_features.SPOT_PATTERN`: how each object's spots lie to one another.
 
     They are compared with as many at random on the pixels on which a spot would have been this object's: within
     ``plan.within_px`` of its edge, and not nearer to another object. ``within: 0`` asks about the object itself.
@@ -137,7 +137,7 @@ def spot_pattern(spots: Spots, plan: SpotsPlan, objects: Objects) -> Columns:
 
 
 def spot_field(spots: Spots, plan: SpotsPlan, objects: Objects) -> Columns:
-    """Return the columns of `phenoloop.model.features.SPOT_FIELD`: how all spots of the field lie, on every object.
+    """Return the columns of `phenoloop.model.spot_features.SPOT_FIELD`: how all spots of a field lie, on every object.
 
     Unlike `spot_pattern`, this also sees that some objects have many spots and others few.
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from phenoloop.measure.intensity import BACKGROUND_PERCENTILE
 from phenoloop.measure.objects import Objects
 from phenoloop.measure.shape import Columns
-from phenoloop.model.features import GRANULE_RADII, TEXTURE_DISTANCES
+from phenoloop.model.channel_features import GRANULE_RADII, TEXTURE_DISTANCES
 from phenoloop.numerics.images import disk, percentile
 from phenoloop.numerics.texture import cooccurrence, grey_levels, haralick
 
 
 def texture(objects: Objects, image: NDArray[Any]) -> Columns:
-    """Return the columns of `phenoloop.model.features.TEXTURE`."""
+    """Return the columns of `phenoloop.model.channel_features.TEXTURE`."""
     groups = objects.groups
     level = grey_levels(groups, groups.take(image))
     columns: Columns = {}
@@ -34,7 +34,7 @@ def texture(objects: Objects, image: NDArray[Any]) -> Columns:
 
 
 def granularity(objects: Objects, image: NDArray[Any]) -> Columns:
-    """Return the columns of `phenoloop.model.features.GRANULARITY`: the pattern spectrum of each object."""
+    """Return the columns of `phenoloop.model.channel_features.GRANULARITY`: the pattern spectrum of each object."""
     groups = objects.groups
     plane = np.asarray(image, dtype=np.float32)
     plane = np.maximum(plane - np.float32(percentile(image, BACKGROUND_PERCENTILE)), 0)

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from phenoloop.measure.objects import Objects
 from phenoloop.measure.shape import Columns
-from phenoloop.model.features import ZERNIKE_ORDERS
+from phenoloop.model.object_features import ZERNIKE_ORDERS
 
 
 def zernike_of_shape(objects: Objects) -> Columns:
-    """Return the columns of `phenoloop.model.features.ZERNIKE_SHAPE`: (n + 1) / pi |sum of V*| / radius^2."""
+    """Return the columns of `phenoloop.model.object_features.ZERNIKE_SHAPE`: (n + 1) / pi |sum of V*| / radius^2."""
     radius = _radius(objects)
     return _magnitudes(objects, np.ones(objects.groups.index.size), radius, radius**2)
 
 
 def zernike_of_light(objects: Objects, image: NDArray[Any]) -> Columns:
-    """Return the columns of `phenoloop.model.features.ZERNIKE_LIGHT`: (n + 1) / pi |sum of light V*| / light."""
+    """Return the columns of `phenoloop.model.channel_features.ZERNIKE_LIGHT`: (n + 1) / pi |sum light V*| / light."""
     values = objects.groups.take(image).astype(np.float64)
     total = objects.groups.sum(values)
     return _magnitudes(objects, values, _radius(objects), np.where(total != 0, total, np.nan))

@@ -9,7 +9,7 @@ from functools import partial
 from pymmcore_plus import CMMCorePlus
 
 from phenoloop.microscope.focus import Focus
-from phenoloop.microscope.steps import say
+from phenoloop.microscope.proving import say
 from phenoloop.model import MicroscopePlan
 
 log = logging.getLogger(__name__)

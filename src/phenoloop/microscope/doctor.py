@@ -13,7 +13,7 @@ from pymmcore_plus import CMMCorePlus
 
 from phenoloop.errors import HardwareError
 from phenoloop.microscope import loading
-from phenoloop.microscope.steps import say
+from phenoloop.microscope.proving import say
 from phenoloop.model import MicroscopePlan
 
 PACKAGES = ("phenoloop", "pymmcore-plus", "pymmcore", "useq-schema", "numpy", "tensorstore", "yaozarrs")

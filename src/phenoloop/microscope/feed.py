@@ -20,7 +20,8 @@ from phenoloop.microscope.focus import Focus
 from phenoloop.microscope.gate import Gate
 from phenoloop.microscope.metering import MeterTally, meter_event
 from phenoloop.microscope.optics import Optics
-from phenoloop.microscope.steps import Steps, log_fault
+from phenoloop.microscope.proving import log_fault
+from phenoloop.microscope.steps import Steps
 from phenoloop.microscope.tally import Tally
 from phenoloop.model import FieldPlace, Plan, Visit
 
@@ -88,7 +89,7 @@ class Feed:
             # The runner drops this event and keeps its reason "canceled"; had we just ended, it would say "completed".
             yield MDAEvent()
 
-    def go_home(self) -> None:
+    def go_home(self, tally: Tally) -> None:
         """Bring the focus back after a stack, as part of the visit that took it.
 
         Raises
@@ -96,7 +97,7 @@ class Feed:
         FrameError
             If the drive does not go.
         """
-        self._focus.go_home(self._engine.reporter())
+        self._focus.go_home(tally.reporter())
 
     def _begin_next(self) -> bool:
         """Take the next visit that is due; waits in the dark. False: no more frames may be taken."""
@@ -132,17 +133,18 @@ class Feed:
         visit = tally.command.visit
         self._clock.begin(_due_s(tally))
         tally.begin()
-        self._engine.begin(tally)
         if isinstance(tally, MeterTally):
+            self._engine.begin(tally)
             yield from map(meter_event, tally.spots())
             return
         try:
+            self._engine.begin(tally)
             blocks = blocks_of(visit, self._plan)
             profile = self._plan.profiles[visit.profile]
             focused = uses_focus(profile, [place for block in blocks for place in block.places])
             if focused:
-                self._optics.enter(profile, self._engine.reporter())
-                self._focus.begin(self._engine.reporter())
+                self._optics.enter(profile, tally.reporter())
+                self._focus.begin(tally.reporter())
         except (FrameError, KeyError) as error:
             reason = str(error) if isinstance(error, FrameError) else f"the plan has no {error}"
             for address in tally.planned:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from phenoloop.errors import FrameError
-from phenoloop.microscope.steps import Report, Steps
+from phenoloop.microscope.proving import Report
+from phenoloop.microscope.steps import Steps
 from phenoloop.model import AutofocusPlan, FieldPlace, StageBox
 from phenoloop.numerics.autofocus import sharpest
 

@@ -17,9 +17,10 @@ from typing import Any
 
 import pymmcore_plus
 from pymmcore_plus import CMMCorePlus
+from pymmcore_plus.mda import MDAEngine
 
 from phenoloop.errors import HardwareError
-from phenoloop.microscope.steps import say
+from phenoloop.microscope.proving import say
 from phenoloop.model import MicroscopePlan, Plan
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,15 @@ def release(core: CMMCorePlus) -> None:
     hence the call of the class below it.
     """
     super(CMMCorePlus, core).registerCallback(None)
+
+
+def part(core: CMMCorePlus) -> None:
+    """Give the core an engine of its own back, which holds it weakly.
+
+    The garbage collector does not see the attributes of a core, since its type is made by SWIG. So a core that holds,
+    over its runner, an engine that holds the core stays in memory for ever, with all that the engine knows.
+    """
+    core.mda.set_engine(MDAEngine(core))
 
 
 def _release_at_exit(core: CMMCorePlus) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from useq import CustomAction, MDAEvent
 
-from phenoloop.core.exposing import first_field
+from phenoloop.core.metering import first_field
 from phenoloop.microscope.tally import Tally
 from phenoloop.model import (
     Acquire,

@@ -1,8 +1,7 @@
 """The microscope of the loop: one Micro-Manager core, one thread that drives it, and a watchdog beside it.
 
 The thread runs `core.mda.run` once, over a generator that waits for visits; so viewers of pymmcore-plus see an ordinary
-acquisition. Every visit that was ever queued ends exactly once, whoever has to end it: this thread, or the watchdog
-when this thread hangs in the hardware.
+acquisition. Here is who lives how long, and what happens when one of them fails.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ from psygnal import EmitLoopError
 from pymmcore_plus import CMMCorePlus
 from pymmcore_plus.mda import RunState
 
-from phenoloop.core.exposing import exposures_of
+from phenoloop.core.allowance import Allowance
+from phenoloop.core.metering import exposures_of
 from phenoloop.errors import FrameError, HardwareError
 from phenoloop.microscope import custody, loading
+from phenoloop.microscope.assembling import Parts, assemble, virtual_camera
 from phenoloop.microscope.clock import Clock, RealClock, VirtualClock
-from phenoloop.microscope.engine import StrictEngine
 from phenoloop.microscope.feed import Feed
-from phenoloop.microscope.focus import Focus
 from phenoloop.microscope.gate import Gate
 from phenoloop.microscope.metering import MeterTally
-from phenoloop.microscope.optics import Optics
-from phenoloop.microscope.steps import Steps, log_fault, say
+from phenoloop.microscope.open_visits import OpenVisits
+from phenoloop.microscope.proving import say
 from phenoloop.microscope.tally import Tally
-from phenoloop.microscope.virtual.camera import Look, VirtualCamera
+from phenoloop.microscope.virtual.camera import VirtualCamera
 from phenoloop.microscope.watchdog import Watchdog
-from phenoloop.model import Acquire, Meter, MicroscopeFailed, MicroscopePlan, Plan
+from phenoloop.model import Acquire, ExposuresSet, Meter, MicroscopeFailed, MicroscopePlan, Plan
 from phenoloop.ports import FrameSink, Specimen
 
 log = logging.getLogger(__name__)
@@ -54,6 +53,8 @@ class MMCoreMicroscope:
         What the demo camera is to see; None: the camera's own pictures.
     start_s : float
         Run clock at `open`; a resumed run goes on where it was.
+    allowance : Allowance, optional
+        The light that may still be given; all that the caps hold unless a run goes on.
 
     Attributes
     ----------
@@ -64,23 +65,29 @@ class MMCoreMicroscope:
     core: CMMCorePlus
 
     def __init__(
-        self, plan: Plan, microscope: MicroscopePlan, specimen: Specimen | None = None, *, start_s: float = 0.0
+        self,
+        plan: Plan,
+        microscope: MicroscopePlan,
+        specimen: Specimen | None = None,
+        *,
+        start_s: float = 0.0,
+        allowance: Allowance | None = None,
     ) -> None:
         self._plan = plan
         self._microscope = microscope
         self._specimen = specimen
+        self._allowance = Allowance(plan) if allowance is None else allowance
         self._camera: VirtualCamera | None = None
         self._clock: Clock = VirtualClock(start_s) if plan.virtual_clock else RealClock(start_s)
         self._gate = Gate(self._cancelled)
         self._watchdog = Watchdog(self._hung)
+        self._visits = OpenVisits(self._gate, self._clock, self._metered)
         self._lock = threading.Lock()
-        self._open: dict[int, Tally] = {}
         self._failure = ""
         self._loaded = False
         self._rested = threading.Event()
         self._thread: threading.Thread | None = None
-        self._drainers: list[threading.Thread] = []
-        self._focus: Focus | None = None
+        self._parts: Parts | None = None
 
     # -- the port ----------------------------------------------------------------------------------------------------
 
@@ -97,7 +104,8 @@ class MMCoreMicroscope:
         self._loaded = True
         try:
             loading.require(core, self._plan)
-            self._prepare(core)
+            self._camera = virtual_camera(core, self._plan, self._specimen, self._clock)
+            self._parts = self._assemble(core)
             description = loading.describe(core, self._microscope)
         except Exception as error:  # ours or an adapter's own: half a microscope is let go before anyone hears of it
             self.close()
@@ -113,11 +121,11 @@ class MMCoreMicroscope:
 
     def acquire(self, command: Acquire) -> None:
         """Queue a visit; it will end in exactly one ``sink.ended``."""
-        self._queue(Tally(command, self._sink))
+        self._visits.queue(Tally(command, self._sink))
 
     def meter(self, command: Meter) -> None:
         """Queue a metering; it will end in exactly one ``sink.metered``."""
-        self._queue(MeterTally(command, self._plan, self._sink))
+        self._visits.queue(MeterTally(command, self._plan, self._sink))
 
     def pause(self) -> None:
         """Hold before the next frame; a burst that is under way is finished."""
@@ -153,8 +161,7 @@ class MMCoreMicroscope:
         if self._thread is not None:
             self._thread.join(self._patience_s())
         self._watchdog.close()
-        for drainer in self._drainers:
-            drainer.join(2.0)
+        self._visits.close()
         if self._thread is not None and self._thread.is_alive():
             log.warning("the microscope does not come back from its last call; its devices are left loaded")
             loading.release(self.core)
@@ -163,80 +170,49 @@ class MMCoreMicroscope:
             self._make_safe()
         if self._camera is not None:
             self._camera.leave()
+        loading.part(self.core)
         loading.unload(self.core)
         self._loaded = False
 
-    # -- preparation -------------------------------------------------------------------------------------------------
-
-    def _queue(self, tally: Tally) -> None:
-        with self._lock:
-            self._open[tally.command.visit.number] = tally
-        self._gate.put(tally)
-
-    def _prepare(self, core: CMMCorePlus) -> None:
-        """Build what drives this core, and bring it into the main profile."""
-        plan, microscope = self._plan, self._microscope
-        first = next(iter(plan.profiles.values()))
-        main = plan.profiles.get("main", first)
-        camera = None
-        if self._specimen is not None:
-            idle = Look(address=None, group=main.channels[0].group, channel="", pixel_size_um=main.pixel_size_um)
-            camera = self._camera = VirtualCamera(core, self._specimen, self._clock, idle)
-        settle_s = 0.0 if plan.virtual_clock else microscope.settle_s
-        steps = Steps(core, microscope, plan.cost, self._clock, self._gate, self._watchdog, settle_s)
-        optics = Optics(core, steps, plan.cost, camera)
-        self._focus = focus = Focus(steps, plan.stage)
-        optics.enter(main, log_fault)
-        self._engine = StrictEngine(
+    def _assemble(self, core: CMMCorePlus) -> Parts:
+        return assemble(
             core,
-            plan=plan,
-            steps=steps,
-            optics=optics,
-            focus=focus,
+            self._plan,
+            self._microscope,
+            camera=self._camera,
             clock=self._clock,
             gate=self._gate,
             watchdog=self._watchdog,
-            timeout_s=microscope.timeout_s,
-            camera=camera,
-        )
-        self._feed = Feed(
-            core,
-            plan,
-            engine=self._engine,
-            steps=steps,
-            optics=optics,
-            focus=focus,
-            clock=self._clock,
-            gate=self._gate,
+            allowance=self._allowance,
             ended=self._end,
         )
-        core.mda.set_engine(self._engine)
 
     # -- the microscope thread ---------------------------------------------------------------------------------------
 
     def _work(self) -> None:
         """Run until stopped or failed, leave the hardware safe, then end what still comes."""
         try:
-            self._run()
+            assert self._parts is not None
+            self._run(self._parts.feed)
         except Exception as error:  # a thread that died in silence would leave the lamp on and the loop waiting
             log.exception("the microscope thread ended by an error")
             self._fail(f"the acquisition broke off: {say(error)}")
-        self._finish_open()
+        self._visits.end_all()
         self._make_safe()
         self._rested.set()
         self._watchdog.disarm("stop")
-        self._drain()
+        self._visits.drain()
 
-    def _run(self) -> None:
+    def _run(self, feed: Feed) -> None:
         """Run the acquisition; a viewer's slot that raises costs the frame it was told of, not the run."""
         while True:
-            before = self._feed.handed_out
-            events = self._feed.events()
+            before = feed.handed_out
+            events = feed.events()
             try:
                 self.core.mda.run(events)
             except EmitLoopError as error:
                 log.warning("a listener of the acquisition raised: %s", say(error))
-                if self._feed.handed_out == before:
+                if feed.handed_out == before:
                     raise
                 continue
             finally:
@@ -247,13 +223,14 @@ class MMCoreMicroscope:
 
     def _end(self, tally: Tally) -> None:
         """End a visit; if nothing of it could be taken because a device is gone, so is the microscope."""
+        assert self._parts is not None
         try:
-            self._feed.go_home()
+            self._parts.feed.go_home(tally)
         except FrameError as error:
             log.warning("the focus drive does not go back: %s", error)
         tally.record = custody.read_record(self.core, self._microscope)
         gone = custody.what_is_gone(self.core) if tally.stored < len(tally.planned) else ""
-        self._close_tally(tally, self._gate.reason)
+        self._visits.end(tally)
         if gone:
             self._fail(gone)
 
@@ -266,26 +243,10 @@ class MMCoreMicroscope:
         status = self.core.mda.status
         return status.cancel_requested or status.phase == RunState.FINISHING
 
-    def _close_tally(self, tally: Tally, reason: str) -> None:
-        tally.end(self._clock.now_s(), reason)
-        with self._lock:
-            self._open.pop(tally.command.visit.number, None)
-        if isinstance(tally, MeterTally) and tally.exposures is not None:
-            self._plan = self._plan.with_exposures(exposures_of(tally.exposures))
-            self._engine.use(self._plan)
-            self._feed.use(self._plan)
-
-    def _finish_open(self) -> None:
-        """End every visit that is still open, in the order in which they came."""
-        with self._lock:
-            tallies = list(self._open.values())
-        for tally in tallies:
-            self._close_tally(tally, self._gate.reason)
-
-    def _drain(self) -> None:
-        """End visits that come after the end, until `close`."""
-        while (tally := self._gate.take_late()) is not None:
-            self._close_tally(tally, self._gate.reason)
+    def _metered(self, found: ExposuresSet) -> None:
+        self._plan = self._plan.with_exposures(exposures_of(found))
+        if self._parts is not None:
+            self._parts.use(self._plan)
 
     def _fail(self, reason: str) -> None:
         """Tell the sink that the microscope is lost, once."""
@@ -299,25 +260,19 @@ class MMCoreMicroscope:
     def _lose_patience(self) -> None:
         """After a stop: end the visits although the hardware has not come back (a long exposure, a long move)."""
         if not self._rested.is_set():
-            self._finish_open()
-            self._start_draining()
+            self._visits.end_all_from_outside()
 
     def _hung(self, call: str) -> None:
         """Give the microscope up from outside, in the watchdog's thread: a call into the core has not come back."""
         self._fail(
             f"{call} has not come back; the camera or its driver hangs. Switch it off and on, then resume the run"
         )
-        self._finish_open()
-        self._start_draining()
+        self._visits.end_all_from_outside()
         self._make_safe()  # last, since this may hang as well
 
-    def _start_draining(self) -> None:
-        drainer = threading.Thread(target=self._drain, name="phenoloop-late-visits", daemon=True)
-        self._drainers.append(drainer)
-        drainer.start()
-
     def _make_safe(self) -> None:
-        custody.make_safe(self.core, self._microscope, self._focus)
+        focus = None if self._parts is None else self._parts.focus
+        custody.make_safe(self.core, self._microscope, focus)
 
     def _patience_s(self) -> float:
         """Return how long the last call into the hardware may take when all is well."""

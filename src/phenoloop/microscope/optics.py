@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pymmcore_plus import CMMCorePlus
 
 from phenoloop.errors import FrameError
-from phenoloop.microscope.steps import Report, Steps
+from phenoloop.microscope.proving import Report, never_wrong, nothing
+from phenoloop.microscope.steps import Steps
 from phenoloop.microscope.virtual.camera import VirtualCamera
 from phenoloop.model import CostModel, ProfilePlan
 
@@ -135,7 +136,7 @@ class Optics:
             return x, y, width, height
 
         if profile not in self._regions:
-            self._regions[profile] = self._steps.reach("getROI", lambda: None, look, lambda _: "", report)
+            self._regions[profile] = self._steps.prover.reach("getROI", nothing, look, never_wrong, report)
             return
         wanted = self._regions[profile]
 
@@ -145,7 +146,7 @@ class Optics:
                 if look() != wanted:
                     core.setROI(*wanted)
 
-        self._steps.reach(
+        self._steps.prover.reach(
             "setROI", act, look, lambda found: "" if found == wanted else f"the region is {found}, not {wanted}", report
         )
 

@@ -1,42 +1,21 @@
-"""How each piece of microscope state is commanded, waited for, and proven by reading it back.
+"""Each piece of microscope state: how it is commanded, how it is waited for, and what is read back to prove it.
 
-A step that is not proven is tried again; after the last attempt it is a `FrameError`. Nothing here is assumed to have
-worked because no error was raised, and what was proven is remembered only until something goes wrong or the visit ends.
+A step that is not proven after the last attempt is a `FrameError`. What was proven is remembered only until something
+goes wrong or the visit ends.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from typing import TypeVar
-
 from pymmcore_plus import CMMCorePlus
 
-from phenoloop.errors import FrameError
 from phenoloop.microscope.clock import Clock
 from phenoloop.microscope.gate import Gate
-from phenoloop.microscope.watchdog import Watchdog
+from phenoloop.microscope.proving import Prover, Report, never_wrong, nothing
 from phenoloop.model import CostModel, MicroscopePlan
-
-log = logging.getLogger(__name__)
 
 EXPOSURE_TOLERANCE = 0.02
 """Cameras count exposure in line times; a larger share than this off is another exposure."""
 EXPOSURE_TOLERANCE_MS = 0.1
-
-T = TypeVar("T")
-Report = Callable[[str, str, int], None]
-"""Takes the call, what it said, and the attempt (from 1)."""
-
-
-def say(error: BaseException) -> str:
-    """Return an error of a device as one line of text."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def log_fault(call: str, message: str, attempt: int) -> None:
-    """Take a fault that belongs to no visit."""
-    log.warning("%s refused (attempt %d): %s", call, attempt, message)
 
 
 def wrong_exposure(asked_ms: float, found_ms: float) -> str:
@@ -54,15 +33,15 @@ class Steps:
     core : CMMCorePlus
         The loaded core.
     microscope : MicroscopePlan
-        Tolerances, retries, settle time.
+        Tolerances.
     cost : CostModel
         What each step takes on the virtual clock.
     clock : Clock
         Told of every step.
     gate : Gate
-        Ends the attempts when the run is stopped.
-    watchdog : Watchdog
-        Notices a call that does not return.
+        Ends a rest when the run is stopped.
+    prover : Prover
+        Tries each step.
     settle_s : float
         Wall seconds of rest after a stage move.
     """
@@ -74,16 +53,15 @@ class Steps:
         cost: CostModel,
         clock: Clock,
         gate: Gate,
-        watchdog: Watchdog,
+        prover: Prover,
         settle_s: float,
     ) -> None:
         self.core = core
-        self.attempts = microscope.retries + 1
+        self.prover = prover
         self._microscope = microscope
         self._cost = cost
         self._clock = clock
         self._gate = gate
-        self._watchdog = watchdog
         self._settle_s = settle_s
         # What the cost model believes: where the last command went, whether or not it is still proven.
         self._sent_xy: tuple[float, float] = core.getXPosition(), core.getYPosition()
@@ -99,55 +77,6 @@ class Steps:
         self._z: tuple[float, float] | None = None
         self._config: dict[str, str] = {}
         self._exposure: tuple[float, float] | None = None
-
-    def reach(
-        self,
-        call: str,
-        act: Callable[[], None],
-        look: Callable[[], T],
-        wrong: Callable[[T], str],
-        report: Report,
-    ) -> T:
-        """Command a state until it is read back.
-
-        Parameters
-        ----------
-        call : str
-            Name of the core's method, for the fault.
-        act : callable
-            Commands the state and waits for it.
-        look : callable
-            Reads it back.
-        wrong : callable
-            Says what is wrong with what was read; empty if nothing.
-        report : callable
-            Told of every attempt that failed.
-
-        Returns
-        -------
-        object
-            What was read back.
-
-        Raises
-        ------
-        FrameError
-            After the last attempt, or at once when the run is stopped.
-        """
-        problem = ""
-        for attempt in range(1, self.attempts + 1):
-            if self._gate.halted():
-                raise FrameError(self._gate.reason)
-            try:
-                with self._watchdog.watching(call, 3 * self._microscope.timeout_s):
-                    act()
-                    found = look()
-                problem = wrong(found)
-            except Exception as error:  # a device raises RuntimeError, ValueError, or whatever its adapter likes
-                problem = say(error)
-            if not problem:
-                return found
-            report(call, problem, attempt)
-        raise FrameError(f"{call} failed {self.attempts} times, at last: {problem}")
 
     def xy(self, x_um: float, y_um: float, report: Report) -> tuple[float, float]:
         """Bring the stage to a place; return where it says it is."""
@@ -178,7 +107,7 @@ class Steps:
                 return ""
             return f"the stage stands at ({found[0]:g}, {found[1]:g}) um, not at ({x_um:g}, {y_um:g}) um"
 
-        found = self.reach("setXYPosition", act, look, wrong, report)
+        found = self.prover.reach("setXYPosition", act, look, wrong, report)
         self._xy = (target, found)
         self._stood_xy = target
         return found
@@ -200,7 +129,7 @@ class Steps:
         def wrong(found: float) -> str:
             return "" if abs(found - z_um) <= near else f"the focus drive stands at {found:g} um, not at {z_um:g} um"
 
-        found = self.reach("setZPosition", act, lambda: float(core.getZPosition()), wrong, report)
+        found = self.prover.reach("setZPosition", act, lambda: float(core.getZPosition()), wrong, report)
         self._z = (z_um, found)
         return found
 
@@ -210,7 +139,7 @@ class Steps:
             return self._z[1]
         if not self.core.getFocusDevice():
             return None
-        found = self.reach("getZPosition", lambda: None, lambda: float(self.core.getZPosition()), _never_wrong, report)
+        found = self.prover.reach("getZPosition", nothing, lambda: float(self.core.getZPosition()), never_wrong, report)
         self._z = (found, found)
         return found
 
@@ -233,7 +162,7 @@ class Steps:
         def wrong(found: str) -> str:
             return "" if found == config else self._difference(group, config)
 
-        self.reach("setConfig", act, lambda: core.getCurrentConfig(group), wrong, report)
+        self.prover.reach("setConfig", act, lambda: core.getCurrentConfig(group), wrong, report)
         self._config[group] = config
         self._exposure = None  # a preset may hold the exposure
 
@@ -243,7 +172,7 @@ class Steps:
             return self._exposure[1]
         self._exposure = None
         core = self.core
-        found = self.reach(
+        found = self.prover.reach(
             "setExposure",
             lambda: core.setExposure(exposure_ms),
             lambda: float(core.getExposure()),
@@ -265,7 +194,7 @@ class Steps:
         def wrong(found: str) -> str:
             return "" if same_value(found, value) else f"{device}-{name} is {found}, not {value}"
 
-        self.reach("setProperty", act, lambda: core.getProperty(device, name), wrong, report)
+        self.prover.reach("setProperty", act, lambda: core.getProperty(device, name), wrong, report)
 
     def rest(self, report: Report) -> None:
         """Keep light from the sample while nothing is imaged, where the core does not do so by itself."""
@@ -277,7 +206,7 @@ class Steps:
                 core.waitForDevice(core.getShutterDevice())
                 self._shut = True
 
-        self.reach("setShutterOpen", act, lambda: "", _never_wrong, report)
+        self.prover.reach("setShutterOpen", act, lambda: "", never_wrong, report)
 
     def wake(self, report: Report) -> None:
         """Open the shutter again that `rest` closed."""
@@ -289,7 +218,7 @@ class Steps:
             core.setShutterOpen(True)
             core.waitForDevice(core.getShutterDevice())
 
-        self.reach(
+        self.prover.reach(
             "setShutterOpen", act, core.getShutterOpen, lambda found: "" if found else "the shutter stays shut", report
         )
         self._shut = False
@@ -311,7 +240,3 @@ def same_value(found: str, asked: str) -> bool:
         return float(found) == float(asked)
     except ValueError:
         return False
-
-
-def _never_wrong(_: object) -> str:
-    return ""

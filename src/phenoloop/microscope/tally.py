@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,14 @@ class Tally:
         with self._lock:
             if not self._ended:
                 self._faults.append(fault)
+
+    def reporter(self, field: str = "", channel: str = "") -> Callable[[str, str, int], None]:
+        """Return what takes the faults at a field and channel: the call, what it said, the attempt (from 1)."""
+
+        def report(call: str, message: str, attempt: int) -> None:
+            self.fault(Fault(call=call, message=message, attempt=attempt, field=field, channel=channel))
+
+        return report
 
     def miss(self, address: FrameAddress, reason: str) -> None:
         """Note that a frame will not be taken; the first reason stays."""

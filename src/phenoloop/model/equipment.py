@@ -97,6 +97,11 @@ class MicroscopePlan:
     buffer_mb: int = 256
     startup: tuple[tuple[str, str, str], ...] = ()
 
+    @property
+    def attempts(self) -> int:
+        """How often a command, or an exposure, is tried."""
+        return self.retries + 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulationPlan:
@@ -133,6 +138,8 @@ class SpecimenInfo:
         Names of the recorded fields of each well, naturally sorted; None where any place can be imaged.
     files : tuple of str
         Absolute paths of the files that define it (a manifest), for their hashes.
+    pixel_um : float or None
+        Size of a pixel of its pictures in the sample; None where it has the one of the objective.
     """
 
     height: int
@@ -141,6 +148,7 @@ class SpecimenInfo:
     once: bool = False
     fields: Mapping[str, tuple[str, ...]] | None = None
     files: tuple[str, ...] = ()
+    pixel_um: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from phenoloop.model import features
-from phenoloop.model.features import Feature
+from phenoloop.model import channel_features, features, object_features, spot_features
+from phenoloop.model.feature import Feature
 
 _SECTIONS: Final = (
-    ("Objects", "Named bare: `mean(area)`.", features.OBJECT),
-    ("Channels", "Named by the channel: `mean(GFP.median)`.", features.CHANNEL),
-    ("Pairs of channels", "Named by both channels: `mean(GFP.pearson_DNA)`.", features.PAIRS),
-    ("Spots", "Named by the spots' name: `mean(vesicles.clustering)`.", features.SPOT),
+    ("Objects", "Named bare: `mean(area)`.", object_features.OBJECT),
+    ("Channels", "Named by the channel: `mean(GFP.median)`.", channel_features.CHANNEL),
+    ("Pairs of channels", "Named by both channels: `mean(GFP.pearson_DNA)`.", channel_features.PAIRS),
+    ("Spots", "Named by the spots' name: `mean(vesicles.clustering)`.", spot_features.SPOT),
 )
 
 _INTRODUCTION: Final = """\

@@ -128,6 +128,11 @@ class Plan:
         raise KeyError(name)
 
     @property
+    def main(self) -> ProfilePlan:
+        """The way of imaging that a run begins with: ``main``, or the first where a caller made a plan without it."""
+        return self.profiles.get("main") or next(iter(self.profiles.values()))
+
+    @property
     def to_meter(self) -> bool:
         """Whether an exposure is still to be metered."""
         return any(channel.auto is not None for profile in self.profiles.values() for channel in profile.channels)

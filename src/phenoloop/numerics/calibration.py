@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from phenoloop.numerics.rounding import significant
+import numpy as np
+from numpy.typing import NDArray
+
+from phenoloop.numerics.rounding import significant_all
+
+Array = NDArray[np.float64]
 
 LEVEL_SD: Final = 2.0
 """Prior standard deviation of the log odds at the middle score."""
@@ -17,8 +23,30 @@ _FAR: Final = 5.0
 """A score farther from the middle than so many standard deviations is taken as this far: nothing was learnt there."""
 
 
-def calibrate(scores: Sequence[float], successes: Sequence[bool]) -> Callable[[float], float]:
-    """Return the chance of success as a function of the score.
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The chance of success as a function of the score: ``logistic(level + slope (score - middle) / spread)``."""
+
+    level: float = 0.0
+    slope: float = 0.0
+    middle: float = 0.0
+    spread: float = 0.0
+
+    def at(self, scores: Array) -> Array:
+        """Return the chances, in (0, 1) and rounded to nine significant digits; shape as that of the scores."""
+        return significant_all(_logistic(self.level + self.slope * self.standard(scores)))
+
+    def standard(self, scores: Array) -> Array:
+        """Return scores in standard deviations from the middle; 0 where there is none."""
+        if not self.spread:
+            return np.zeros(len(scores))
+        known = np.isfinite(scores)
+        away: Array = np.clip((np.where(known, scores, self.middle) - self.middle) / self.spread, -_FAR, _FAR)
+        return away
+
+
+def calibrate(scores: Sequence[float], successes: Sequence[bool]) -> Calibration:
+    """Learn the chance of success as a function of the score.
 
     Logistic in the score (Platt 1999), at the maximum of its posterior with normal priors, found by Newton's method; a
     slope that would be negative is 0, since a higher score is said to be better. Two parameters, because a freer curve
@@ -30,28 +58,14 @@ def calibrate(scores: Sequence[float], successes: Sequence[bool]) -> Callable[[f
         Finite, or ``-inf`` for "has none"; those count for the level only.
     successes : sequence of bool, length n
         What came of each.
-
-    Returns
-    -------
-    callable
-        Takes a score and returns a chance in (0, 1), rounded to nine significant digits.
     """
-    known = sorted(score for score in scores if math.isfinite(score))
-    middle, spread = _middle(known)
-
-    def standard(score: float) -> float:
-        return 0.0 if not (spread and math.isfinite(score)) else max(-_FAR, min(_FAR, (score - middle) / spread))
-
-    x = [standard(score) for score in scores]
-    y = [float(success) for success in successes]
+    middle, spread = _middle(sorted(score for score in scores if math.isfinite(score)))
+    x = Calibration(middle=middle, spread=spread).standard(np.array(scores, dtype=np.float64))
+    y = np.array(successes, dtype=np.float64)
     level, slope = _fit(x, y, sloped=True)
     if slope < 0:
         level, slope = _fit(x, y, sloped=False)
-
-    def at(score: float) -> float:
-        return significant(_logistic(level + slope * standard(score)))
-
-    return at
+    return Calibration(level, slope, middle, spread)
 
 
 def _middle(known: Sequence[float]) -> tuple[float, float]:
@@ -61,20 +75,20 @@ def _middle(known: Sequence[float]) -> tuple[float, float]:
     return mean, math.sqrt(math.fsum((score - mean) ** 2 for score in known) / len(known))
 
 
-def _fit(x: Sequence[float], y: Sequence[float], *, sloped: bool) -> tuple[float, float]:
+def _fit(x: Array, y: Array, *, sloped: bool) -> tuple[float, float]:
     level = slope = 0.0
     for _ in range(_STEPS):
-        p = [_logistic(level + slope * value) for value in x]
-        weight = [chance * (1 - chance) for chance in p]
+        p = _logistic(level + slope * x)
+        off, weight = y - p, p * (1 - p)
         # Gradient and curvature of the log posterior; sums by fsum, which does not depend on the order.
-        down = math.fsum(want - chance for want, chance in zip(y, p, strict=True)) - level / LEVEL_SD**2
-        aa = math.fsum(weight) + 1 / LEVEL_SD**2
+        down = math.fsum(off.tolist()) - level / LEVEL_SD**2
+        aa = math.fsum(weight.tolist()) + 1 / LEVEL_SD**2
         if not sloped:
             step = (down / aa, 0.0)
         else:
-            turn = math.fsum(v * (want - chance) for v, want, chance in zip(x, y, p, strict=True)) - slope / SLOPE_SD**2
-            ab = math.fsum(w * v for w, v in zip(weight, x, strict=True))
-            bb = math.fsum(w * v * v for w, v in zip(weight, x, strict=True)) + 1 / SLOPE_SD**2
+            turn = math.fsum((x * off).tolist()) - slope / SLOPE_SD**2
+            ab = math.fsum((weight * x).tolist())
+            bb = math.fsum((weight * x * x).tolist()) + 1 / SLOPE_SD**2
             scale = aa * bb - ab * ab
             step = ((bb * down - ab * turn) / scale, (aa * turn - ab * down) / scale)
         level, slope = level + step[0], slope + step[1]
@@ -83,5 +97,6 @@ def _fit(x: Sequence[float], y: Sequence[float], *, sloped: bool) -> tuple[float
     return level, slope
 
 
-def _logistic(value: float) -> float:
-    return 1 / (1 + math.exp(-value)) if value > -700 else 0.0
+def _logistic(values: Array) -> Array:
+    found: Array = 1 / (1 + np.exp(-np.maximum(values, -700.0)))
+    return found

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from phenoloop.errors import Problem, ProtocolError
 from phenoloop.model import Setup
-from phenoloop.numerics.dose_curve import Grid, Points
-from phenoloop.numerics.evidence import WellSums
+from phenoloop.numerics.dose_grid import Grid
+from phenoloop.numerics.dose_regression import Points
+from phenoloop.numerics.level_noise import LevelNoise, level_noise
+from phenoloop.numerics.well_sums import WellSums
 
 LEAST_DOSES = 3
 """Distinct doses below which a compound has no curve."""
@@ -124,30 +126,56 @@ class DoseLayout:
             tuple(compounds), np.array(controls, dtype=np.intp), np.array(plateau, dtype=np.intp), left_out
         )
 
-    def points(self, sums: WellSums, compound: Compound | None) -> Points:
-        """Return the data of a compound, the controls and the plateau; without the compound for None.
-
-        The scatter of fields inside wells is pooled over all wells of the layout.
-        """
-        shared = np.concatenate([self.controls, self.plateau])
-        ends = np.repeat([-math.inf, math.inf], [len(self.controls), len(self.plateau)])
-        wells = shared if compound is None else np.concatenate([shared, compound.wells])
-        log_dose = ends if compound is None else np.concatenate([ends, compound.log_dose])
-        seen = sums.n[wells] > 0
-        everyone = self.everyone()
-        scatter = math.fsum(sums.scatter[everyone])
-        freedom = float(np.maximum(sums.n[everyone] - 1, 0).sum())
-        return Points(log_dose[seen], sums.n[wells][seen], sums.mean[wells][seen], scatter, freedom)
-
     def everyone(self) -> NDArray[np.intp]:
         """Return the wells that take part, compounds last."""
         return np.concatenate([self.controls, self.plateau, *(compound.wells for compound in self.compounds)])
 
 
-def shared_points(layout: DoseLayout, sums: WellSums) -> list[tuple[Grid, Points]]:
-    """Return grid and points of every compound that has a well with data."""
-    return [
-        (compound.grid, layout.points(sums, compound))
-        for compound in layout.compounds
-        if (sums.n[compound.wells] > 0).any()
-    ]
+class DosedFields:
+    """The fields of a plate, ready to be points of its curves.
+
+    Parameters
+    ----------
+    layout : DoseLayout
+        Which wells hold what.
+    sums : WellSums
+        Of all wells, in plate order.
+
+    Attributes
+    ----------
+    noise : LevelNoise
+        How much more fields scatter at high levels, learnt from all wells that take part.
+    """
+
+    def __init__(self, layout: DoseLayout, sums: WellSums) -> None:
+        everyone = layout.everyone()
+        taking_part = sums.at(everyone)
+        self.noise: LevelNoise = level_noise(taking_part)
+        self._layout, self._sums = layout, sums
+        self._relative = np.ones(len(sums.n))
+        seen = everyone[taking_part.n > 0]
+        self._relative[seen] = self.noise.at(sums.mean[seen])
+        self._scatter = math.fsum(sums.scatter[everyone] / self._relative[everyone])
+        self._freedom = float(taking_part.freedom)
+
+    def known(self, compound: Compound) -> bool:
+        """Return whether a compound has a well with data."""
+        return bool((self._sums.n[compound.wells] > 0).any())
+
+    def points(self, compound: Compound | None) -> Points:
+        """Return the data of a compound, the controls and the plateau; without the compound for None.
+
+        The scatter of fields inside wells is pooled over all wells of the layout.
+        """
+        layout, sums = self._layout, self._sums
+        shared = np.concatenate([layout.controls, layout.plateau])
+        ends = np.repeat([-math.inf, math.inf], [len(layout.controls), len(layout.plateau)])
+        wells = shared if compound is None else np.concatenate([shared, compound.wells])
+        log_dose = ends if compound is None else np.concatenate([ends, compound.log_dose])
+        some = sums.n[wells] > 0
+        seen = wells[some]
+        return Points(log_dose[some], sums.n[seen], sums.mean[seen], self._relative[seen], self._scatter, self._freedom)
+
+    def curves(self) -> list[tuple[Grid, Points]]:
+        """Return grid and points of every compound that has a well with data."""
+        return [(one.grid, self.points(one)) for one in self._layout.compounds if self.known(one)]

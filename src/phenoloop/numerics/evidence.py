@@ -7,7 +7,7 @@ The model, for one readout with ``x[w, f]`` in field ``f`` of well ``w``::
 Controls have ``effect = 0``; the null hypothesis of any other well is that it has, too. More fields of a well make
 ``e`` smaller and never ``b``: the unit is the well.
 
-None of the three nuisances is plugged in, because that is what makes false hits (a plug-in null from 32 control
+None of these three nuisances is plugged in, because that is what makes false hits (a plug-in null from 32 control
 wells let 18 % of empty plates through in simulation):
 
 - ``centre`` and ``field_sd`` are integrated out under the right-Haar prior ``1/field_sd``. The resulting marginal
@@ -28,32 +28,26 @@ not enter, so a strong hit with a spread of its own cannot spoil the null of its
 For the true ratio, m(ratio, 0) is at most the denominator and the mixture over it is a non-negative martingale that
 starts at 1: the expectation of e is at most 1 at any stopping time, also when the choice of the next image looked at
 the data (of this and of other wells), up to the grid step of the ratio. What it assumes: well means that spread
-normally and alike among controls and unaffected wells.
+normally and alike among controls and unaffected wells, and fields of other wells that scatter `Null.noise` times as
+much as those of controls. That number is plugged in, see `phenoloop.numerics.noisier`.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp, ndtri, stdtr
 
+from phenoloop.numerics.claims import CHANGES
 from phenoloop.numerics.rounding import significant_all
+from phenoloop.numerics.well_sums import WellSums
 
 Array = NDArray[np.float64]
-
-CHANGES: Final = {"up": 1, "down": -1, "both": 0}
-"""Direction of an effect, as the protocol names it and as its sign; 0 is two-sided."""
-
-LEAST_CONTROLS: Final = 6
-"""Control wells below which nothing is called: a spread seen in so few wells bounds nothing."""
-
-LEAST_FIELDS: Final = 2
-"""Fields (or all, in a well that has fewer) below which nothing is called: one image may show a speck of dust."""
 
 _RATIOS: Final[Array] = np.concatenate([[0.0], 10.0 ** np.arange(-3.0, 6.01, 0.1)])
 # Where well-to-well spreads of real plates are thought to lie: half the mass between 0.3 and 1 field SD, and a tail
@@ -74,73 +68,6 @@ _TYPICAL_SPREAD: Final = 2 * math.log(1.5)
 # Ratios that the controls make less likely than this (natural logarithm) are left out of the numerator: it is a sum of
 # positive terms, so e only becomes smaller, by less than its ninth digit for any well that could be in doubt.
 _NEGLIGIBLE: Final = 25.0
-# Distances that `Null.reach` tries, in field SDs.
-_DISTANCES: Final[Array] = np.concatenate([np.arange(0.0, 4.0, 0.4), 4.0 * 1.25 ** np.arange(0, 18)])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class WellSums:
-    """What is known of the fields of some wells: all that the model needs.
-
-    Attributes
-    ----------
-    n : ndarray of float, shape (wells,)
-        Fields.
-    mean : ndarray of float, shape (wells,)
-        Mean over fields, in units of the readout; NaN where there is no field.
-    scatter : ndarray of float, shape (wells,)
-        Sum of squared deviations from the well's mean.
-    """
-
-    n: Array
-    mean: Array
-    scatter: Array
-
-    def at(self, index: Sequence[int] | NDArray[np.intp]) -> WellSums:
-        """Return the wells at these places."""
-        return WellSums(self.n[index], self.mean[index], self.scatter[index])
-
-    @property
-    def field_sd(self) -> float:
-        """Field-to-field SD inside wells, pooled over wells; NaN while no well has two fields."""
-        freedom = self.freedom
-        return math.sqrt(math.fsum(self.scatter) / freedom) if freedom else math.nan
-
-    @property
-    def freedom(self) -> int:
-        """Degrees of freedom of `field_sd`."""
-        return int(np.maximum(self.n - 1, 0).sum())
-
-
-def summarise(values: Sequence[Sequence[float]]) -> WellSums:
-    """Reduce the fields of each well to count, mean and scatter.
-
-    Sums are exactly rounded (`math.fsum`), so the order in which the fields came does not matter to the last bit.
-
-    Parameters
-    ----------
-    values : sequence of sequence of float
-        Readouts of the fields of each well; finite.
-
-    Returns
-    -------
-    WellSums
-        In the order of `values`.
-    """
-    n, mean, scatter = [], [], []
-    for fields in values:
-        m = math.fsum(fields) / len(fields) if fields else math.nan
-        n.append(len(fields))
-        mean.append(m)
-        scatter.append(math.fsum((x - m) ** 2 for x in fields))
-    return WellSums(np.array(n, float), np.array(mean, float), np.array(scatter, float))
-
-
-def response(mean: Array, centre: float, change: str) -> Array:
-    """Return the distance from the controls in the asked direction (in either for ``both``), to nine digits."""
-    sign = CHANGES[change]
-    raw = sign * (mean - centre) if sign else np.abs(mean - centre)
-    return significant_all(raw)
 
 
 def expected_controls(fields: Sequence[int], ratio: float) -> WellSums:
@@ -158,30 +85,6 @@ def expected_controls(fields: Sequence[int], ratio: float) -> WellSums:
     if len(n) > 1:
         spread /= spread.std(ddof=1)
     return WellSums(n, spread * np.sqrt(ratio + 1 / n), n - 1)
-
-
-def claimable(
-    log_e: Array, wells: WellSums, fields: Sequence[int] | NDArray[np.int64], distance: Array, smallest: float
-) -> Array:
-    """Return log e-values with those set to ``-inf`` (e = 0) that must not lead to a hit.
-
-    An e-value times an indicator is at most itself, so what bounds false hits goes on to hold.
-
-    Parameters
-    ----------
-    log_e : ndarray of float, shape (wells,)
-        From `Null.log_evidence`.
-    wells : WellSums
-        What is known of them.
-    fields : sequence of int
-        Fields that each well has, imaged or not.
-    distance : ndarray of float, shape (wells,)
-        From `response`; NaN is never far enough.
-    smallest : float
-        Distance that the mean of a hit has at least.
-    """
-    enough = wells.n >= np.minimum(LEAST_FIELDS, np.asarray(fields))
-    return np.where(enough & (distance >= smallest), log_e, -math.inf)
 
 
 class Null:
@@ -209,6 +112,8 @@ class Null:
     well_sd_expected : float
         Mean of `well_sd` over what the controls leave possible, from `TYPICAL_RATIO`, give or take half:
         where controls are few, the likeliest is often 0, and a model that believes this never doubts a lucky well.
+    noise : float
+        How many times the field SD of the controls the fields of other wells scatter; 1 unless `with_noise` says more.
     """
 
     def __init__(self, controls: WellSums) -> None:
@@ -221,6 +126,7 @@ class Null:
         self._origin = float(mean[0]) if self.wells else math.nan
         self.centre = self.centre_sd = math.nan
         self.field_sd = self.well_sd = self.well_sd_high = self.well_sd_expected = math.nan
+        self.noise = 1.0
         self.usable = False
         if not self.wells:
             return
@@ -252,6 +158,12 @@ class Null:
         self._likely = _MIXED[likely]
         self._log_weights = _LOG_RATIO_WEIGHTS[likely]
 
+    def with_noise(self, noise: float) -> Null:
+        """Return the same controls as the null of wells whose fields scatter so many times as much."""
+        other = copy.copy(self)
+        other.noise = noise
+        return other
+
     def log_evidence(self, wells: WellSums, change: str) -> Array:
         """Return the natural logarithm of the e-value of each well against "as the controls".
 
@@ -272,15 +184,22 @@ class Null:
         seen = np.flatnonzero(wells.n > 0)
         if self.usable and len(seen):
             some = wells.at(seen)
-            raw = self._log_evidence(some.n, some.mean - self._origin, some.scatter, CHANGES[change])
+            # Fields k times as noisy weigh as 1 / k² of a control's field does; the density's factor k cancels.
+            weight = 1 / self.noise**2
+            raw = self._log_evidence(
+                some.n, some.n * weight, some.mean - self._origin, some.scatter * weight, CHANGES[change]
+            )
             log_e[seen] = significant_all(raw)
         return log_e
 
-    def _log_evidence(self, n: Array, mean: Array, scatter: Array, sign: int) -> Array:
-        """As `log_evidence`, for wells that all have data; `mean` is relative to the origin. Axes: ratio, well, g."""
+    def _log_evidence(self, n: Array, weight: Array, mean: Array, scatter: Array, sign: int) -> Array:
+        """As `log_evidence`, for wells that all have data; `mean` is relative to the origin. Axes: ratio, well, g.
+
+        `n` counts fields, `weight` counts them in fields of controls.
+        """
         power = (self._total + n - 1) / 2
         away = mean - self._mean[:, None]
-        noise = _RATIOS[:, None] + 1 / n + 1 / self._precision[:, None]
+        noise = _RATIOS[:, None] + 1 / weight + 1 / self._precision[:, None]
         squares = self._squares[:, None] + scatter
         null = self._log_det[:, None] - 0.5 * np.log(noise) - power * np.log(squares + away**2 / noise)
 
@@ -300,68 +219,3 @@ class Null:
         found = found + self._log_weights[:, None, None] + _LOG_EFFECT_WEIGHTS
         log_e: Array = logsumexp(found, axis=(0, 2)) - null.max(axis=0)
         return log_e
-
-    def reach(self, n: Array, change: str, field_sd: float) -> Reach:
-        """Tabulate the evidence that a well would have at some depths and distances from the controls.
-
-        Parameters
-        ----------
-        n : ndarray of float, shape (m,)
-            Fields that the well would have; at least 1.
-        change : str
-            Direction; the distance is counted in that direction (in either for ``"both"``).
-        field_sd : float
-            Scatter that its fields are expected to have.
-        """
-        if not self.usable:
-            return Reach(n, _DISTANCES, np.zeros((len(n), len(_DISTANCES))))
-        sign = CHANGES[change]
-        distance = self.field_sd * _DISTANCES
-        fields = np.repeat(n, len(distance))
-        mean = self.centre - self._origin + (sign or 1) * np.tile(distance, len(n))
-        log_e = self._log_evidence(fields, mean, (fields - 1) * field_sd**2, sign)
-        return Reach(n, distance, log_e.reshape(len(n), len(distance)))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reach:
-    """Which distance from the controls is called at which depth.
-
-    Attributes
-    ----------
-    n : ndarray of float, shape (m,)
-        Fields of the well.
-    distance : ndarray of float, shape (d,)
-        Distances that were tried, in units of the readout, rising from 0.
-    log_e : ndarray of float, shape (m, d)
-        Log e-value at each.
-    """
-
-    n: Array
-    distance: Array
-    log_e: Array
-
-    def needed(self, log_threshold: float) -> Array:
-        """Return the smallest distance at which a well reaches a threshold, for each of `n`.
-
-        Parameters
-        ----------
-        log_threshold : float
-            Natural logarithm of the e-value that is asked for.
-
-        Returns
-        -------
-        ndarray of float, shape (m,)
-            In units of the readout; infinity where no distance is enough.
-        """
-        needed = np.full(len(self.n), math.inf)
-        for i, row in enumerate(self.log_e):
-            above = np.flatnonzero(row >= log_threshold)
-            if not len(above):
-                continue
-            j = int(above[0])
-            needed[i] = self.distance[j]
-            if j:
-                share = (row[j] - log_threshold) / (row[j] - row[j - 1])
-                needed[i] -= share * (self.distance[j] - self.distance[j - 1])
-        return needed

@@ -15,16 +15,16 @@ TUNED_FOR: Final = 5
 """Replicates at which `anytime_half_width` is tightest, unless told otherwise."""
 
 
-def fixed_half_width(sd: float, freedom: float, n: Array, level: float) -> Array:
+def fixed_half_width(sd: float | Array, freedom: float | Array, n: Array, level: float) -> Array:
     """Return the half-width of Student's t interval.
 
     Right when `n` was fixed before the data were seen; looked at after every batch it misses more often than it says.
 
     Parameters
     ----------
-    sd : float
+    sd : float or ndarray of float, shape (m,)
         Standard deviation of one replicate, in units of the readout.
-    freedom : float
+    freedom : float or ndarray of float, shape (m,)
         Its degrees of freedom.
     n : ndarray of float, shape (m,)
         Replicates behind each mean; at least 1.
@@ -35,7 +35,10 @@ def fixed_half_width(sd: float, freedom: float, n: Array, level: float) -> Array
     -------
     ndarray of float, shape (m,)
     """
-    half: Array = float(stdtrit(freedom, 0.5 + level / 2)) * sd / np.sqrt(n)
+    # The quantile is slow, and of many replicates most have the same degrees of freedom.
+    some, of_each = np.unique(freedom, return_inverse=True)
+    quantile = stdtrit(some, 0.5 + level / 2)[of_each].reshape(np.shape(freedom))
+    half: Array = quantile * sd / np.sqrt(n)
     return half
 
 
@@ -69,7 +72,10 @@ def anytime_half_width(sd: float, freedom: float, n: Array, level: float, tuned_
     room = 1 - reach / widened
     with np.errstate(divide="ignore", invalid="ignore"):
         t_squared = np.where(room > 0, freedom * (reach - 1) / room, math.inf)
-    half: Array = np.sqrt(t_squared / n) * sd
+    # Without any spread 0 times infinity would be unknown, where it is only that nothing can be excluded.
+    half = np.full(np.shape(t_squared), math.inf)
+    told = np.isfinite(t_squared)
+    half[told] = np.sqrt(t_squared[told] / n[told]) * sd
     return half
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from phenoloop.numerics.phenotype_space import PhenotypeSpace, block_of
+from phenoloop.numerics.feature_blocks import block_of
+from phenoloop.numerics.phenotype_space import PhenotypeSpace
 from phenoloop.numerics.rounding import significant, significant_all
 
 Floats = NDArray[np.float64]

@@ -5,6 +5,7 @@ Sums run over rows one after another and nothing here uses BLAS, so that a polic
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -22,19 +23,20 @@ _NOTHING: Final = 1e-9
 
 
 def median(rows: Floats) -> Floats:
-    """Return the median per column, NaN left out, NaN where there is nothing else (without numpy's warning).
+    """Return the median over the first axis, NaN left out, NaN where there is nothing else (without numpy's warning).
 
     Parameters
     ----------
-    rows : ndarray of float64, shape (rows, columns)
+    rows : ndarray of float64, shape (rows, ...)
     """
+    if len(rows) == 1:
+        return np.asarray(rows[0]).copy()
     ordered = np.sort(rows, axis=0)  # NaN goes last
     count = np.count_nonzero(~np.isnan(rows), axis=0)
     if not len(rows):
-        return np.full(rows.shape[1], np.nan)
-    columns = np.arange(rows.shape[1])
-    low = ordered[np.maximum(count - 1, 0) // 2, columns]
-    high = ordered[np.minimum(count // 2, len(rows) - 1), columns]
+        return np.full(rows.shape[1:], np.nan)
+    low = np.take_along_axis(ordered, np.maximum(count - 1, 0)[None] // 2, axis=0)[0]
+    high = np.take_along_axis(ordered, np.minimum(count // 2, len(rows) - 1)[None], axis=0)[0]
     return np.where(count > 0, (low + high) / 2, np.nan)
 
 
@@ -65,9 +67,22 @@ def summarise(values: ArrayLike, groups: ArrayLike) -> tuple[NDArray[Any], Float
     """
     table = np.asarray(values, dtype=np.float64)
     names, which = np.unique(np.asarray(groups), return_inverse=True)
-    order = np.argsort(which, kind="stable")
-    parts = np.split(table[order], np.cumsum(np.bincount(which, minlength=names.size))[:-1])
-    return names, np.stack([median(part) for part in parts]) if names.size else np.zeros((0, table.shape[1]))
+    found = np.full((names.size, table.shape[1]), np.nan)
+    for some, rows in _of_one_size(which):
+        found[some] = median(table[rows.T])
+    return names, found
+
+
+def _of_one_size(groups: Integers) -> Iterator[tuple[Integers, Integers]]:
+    """Yield the groups (numbers from 0) that have equally many rows, and these, shape (groups, rows), in order.
+
+    On a plate nearly all wells have equally many fields, and taking them together is ten times as fast.
+    """
+    counts = np.bincount(groups)
+    order, first = np.argsort(groups, kind="stable"), np.cumsum(counts) - counts
+    for size in np.unique(counts[counts > 0]).tolist():
+        some = np.flatnonzero(counts == size)
+        yield some, order[first[some][:, None] + np.arange(size)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,10 +289,11 @@ def _robust(rows: Floats) -> tuple[Floats, Floats]:
 
 def _between_fields(table: Floats, which: Integers, wells: NDArray[np.bool_]) -> Floats:
     """Return the SD between fields of one well, from the differences of all pairs in some wells; 0 without a pair."""
+    own = np.flatnonzero(wells[which])
     differences = [np.zeros((0, table.shape[1]))]
-    for well in np.flatnonzero(wells):
-        rows = table[which == well]
-        first, second = np.triu_indices(len(rows), 1)
-        differences.append(np.abs(rows[first] - rows[second]))
+    for _, rows in _of_one_size(which[own]):
+        first, second = np.triu_indices(rows.shape[1], 1)
+        fields = table[own[rows]]
+        differences.append(np.abs(fields[:, first] - fields[:, second]).reshape(-1, table.shape[1]))
     found = _MAD / np.sqrt(2.0) * median(np.concatenate(differences))
     return np.where(np.isfinite(found), found, 0.0)

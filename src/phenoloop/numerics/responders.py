@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from phenoloop.numerics.evidence import CHANGES, Null, WellSums
+from phenoloop.numerics.claims import CHANGES
+from phenoloop.numerics.evidence import Null
 from phenoloop.numerics.rounding import significant_all
+from phenoloop.numerics.well_sums import WellSums
 
 Array = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ drawn back to it, and a field is expected to have what its neighbours had (Gamma
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,12 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phenoloop.model import FieldPlace
-from phenoloop.numerics.rounding import significant
+from phenoloop.numerics.rounding import significant, significant_all
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 SHAPE: Final = 0.5
 """Shape of the Gamma distribution of densities between wells, and between places of a well: very uneven at first."""
+_ALIKE: Final = 1e9
+"""Expectations that agree to one part in so many objects per field are ties."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,7 @@ class Scan:
 
 
 class Abundance:
-    """The places of a plate, and in which order each well is walked.
+    """The places of a plate, in which order each well is walked, and what was looked at. Only `tried` changes it.
 
     Parameters
     ----------
@@ -58,70 +61,134 @@ class Abundance:
     """
 
     def __init__(self, places: Sequence[Sequence[FieldPlace]], lattice: int) -> None:
-        self._names = [[place.name for place in well] for well in places]
-        self._cover: list[list[int]] = []
+        # All tables have the fields of a well in the order in which it is walked.
+        self._names: list[list[str]] = []
+        self._column: list[dict[str, int]] = []
         self._near: list[Array] = []
-        self._coarse = [math.ceil(len(well) / lattice**2) for well in places]
-        known: dict[tuple[tuple[float, float], ...], tuple[list[int], Array]] = {}
-        for well in places:
-            shape = _relative(well)
-            if shape not in known:
-                known[shape] = _cover(shape), _kernel(shape)
-            cover, near = known[shape]
-            self._cover.append(cover)
-            self._near.append(near)
+        self._pattern = np.zeros(len(places), dtype=np.intp)
+        shape = len(places), max((len(well) for well in places), default=0)
+        self._left: Flags = np.zeros(shape, dtype=bool)
+        self._coarse: Flags = np.zeros(shape, dtype=bool)
+        self._looked: Flags = np.zeros(shape, dtype=bool)
+        self._near_looked: Array = np.zeros(shape)
+        known: dict[tuple[tuple[float, float], ...], tuple[int, list[int]]] = {}
+        for i, well in enumerate(places):
+            relative = _relative(well)
+            if relative not in known:
+                cover = _cover(relative)
+                known[relative] = len(self._near), cover
+                self._near.append(_kernel(relative)[np.ix_(cover, cover)])
+            self._pattern[i], cover = known[relative]
+            self._names.append([well[j].name for j in cover])
+            self._column.append({name: column for column, name in enumerate(self._names[i])})
+            self._left[i, : len(well)] = True
+            self._coarse[i, : math.ceil(len(well) / lattice**2)] = True
+
+    @property
+    def fields(self) -> int:
+        """Fields that were looked at."""
+        return int(self._looked.sum())
+
+    def tried(self, well: int, field: str, *, seen: bool) -> None:
+        """Note that a field was imaged: it is not asked for again; `seen` where it could be searched."""
+        column = self._column[well].get(field)
+        if column is None:
+            return
+        self._left[well, column] = False
+        if seen and not self._looked[well, column]:
+            self._looked[well, column] = True
+            near = self._near[self._pattern[well]]
+            self._near_looked[well, : len(near)] += near[:, column]
+
+    def cell(self, well: int, field: str) -> int:
+        """Return the number of a field among all fields of the plate, as `scans` takes it; it must be one of them."""
+        return well * int(self._left.shape[1]) + self._column[well][field]
 
     def scans(
         self,
-        seen: Sequence[Mapping[str, float]],
-        taken: Sequence[frozenset[str]],
+        cells: Sequence[int],
+        worth: Array,
+        away: Iterable[tuple[int, str]],
+        usable: Flags,
         fields_per_visit: int,
+        most: int,
     ) -> tuple[list[Scan], float]:
         """Return one possible visit per well that has a field left, best first, and the plate's mean per field.
 
         Parameters
         ----------
-        seen : sequence of mapping of str to float
-            For each well, what each field that was looked at held.
-        taken : sequence of frozenset of str
-            For each well, fields that may not be asked for.
+        cells : sequence of int, length n
+            Where objects were found (`cell`).
+        worth : ndarray of float, shape (n,)
+            How much of a wanted object each is.
+        away : iterable of (int, str)
+            Fields that are under way: well and name.
+        usable : ndarray of bool, shape (wells,)
+            Wells that may be asked for.
         fields_per_visit : int
             Fields of one visit.
+        most : int
+            Visits that are wanted.
         """
-        total, looks = sum(sum(well.values()) for well in seen), sum(len(well) for well in seen)
-        mean = (SHAPE + total) / (1 + looks)
-        scans = [
-            scan
-            for i in range(len(self._names))
-            if (scan := self._scan(i, seen[i], taken[i], mean, fields_per_visit)) is not None
-        ]
-        return sorted(scans, key=lambda scan: (-scan.expected, scan.well)), significant(mean)
+        left = self._left.copy()
+        for well, name in away:
+            if name in self._column[well]:
+                left[well, self._column[well][name]] = False
+        shape = left.shape
+        held: Array = np.zeros(left.size)
+        np.add.at(held, np.asarray(cells, dtype=np.intp), worth)
+        held = held.reshape(shape)
+        looks, found = self._looked.sum(axis=1), held.sum(axis=1)
+        mean = (SHAPE + float(found.sum())) / (1 + int(looks.sum()))
+        density = (SHAPE + found) / (SHAPE / mean + looks)
+        known = np.flatnonzero((looks > 0) & left.any(axis=1) & usable)
+        columns, expected = self._wanted(known, held[known], left[known], density[known], fields_per_visit)
+        all_expected = density.copy()
+        all_expected[known] = expected
+        all_expected = significant_all(all_expected)
+        free = np.flatnonzero(left.any(axis=1) & usable)
+        row = {int(i): r for r, i in enumerate(known)}
+        scans = []
+        for i in free[np.lexsort((free, -all_expected[free]))[:most]].tolist():
+            # Of a well in which nothing was seen yet, all fields left are alike: it is walked in order.
+            chosen = columns[row[i]] if i in row else np.flatnonzero(left[i])[:fields_per_visit].tolist()
+            scans.append(
+                Scan(
+                    well=i,
+                    fields=tuple(self._names[i][column] for column in chosen),
+                    expected=float(all_expected[i]),
+                    seen=float(looks[i]),
+                    found=significant(float(found[i])),
+                )
+            )
+        return scans, significant(mean)
 
-    def _scan(
-        self, i: int, seen: Mapping[str, float], taken: frozenset[str], mean: float, fields_per_visit: int
-    ) -> Scan | None:
-        names, cover = self._names[i], self._cover[i]
-        left = [j for j in cover if names[j] not in taken]
-        if not left:
-            return None
-        found = sum(seen.values())
-        density = (SHAPE + found) / (SHAPE / mean + len(seen))
-        coarse = [j for j in cover[: self._coarse[i]] if names[j] not in taken]
-        held = np.array([seen.get(name, 0.0) for name in names])
-        looked = np.array([float(name in seen) for name in names])
-        near = self._near[i]
-        local = (SHAPE + (near * held).sum(axis=1)) / (SHAPE / density + (near * looked).sum(axis=1))
-        rank = {j: place for place, j in enumerate(left)}
-        dense = sorted(left, key=lambda j: (-significant(float(local[j])), rank[j]))
-        chosen = (coarse + [j for j in dense if j not in coarse])[:fields_per_visit]
-        expected = float(np.mean([density if j in coarse else local[j] for j in chosen]))
-        return Scan(
-            well=i,
-            fields=tuple(names[j] for j in chosen),
-            expected=significant(expected),
-            seen=float(len(seen)),
-            found=significant(found),
-        )
+    def _wanted(
+        self, wells: NDArray[np.intp], held: Array, left: Flags, density: Array, most: int
+    ) -> tuple[list[list[int]], Array]:
+        """Return which fields of some wells come next, and how many wanted objects each is expected to have."""
+        near_held = np.zeros(held.shape)
+        for number, near in enumerate(self._near):
+            rows = np.flatnonzero(self._pattern[wells] == number)
+            # A plain einsum sums by itself, without a linear algebra library.
+            near_held[rows, : len(near)] = np.einsum("wf,fg->wg", held[rows, : len(near)], near)
+        local = (SHAPE + near_held) / (SHAPE / density[:, None] + self._near_looked[wells])
+        coarse = self._coarse[wells] & left
+        value = np.where(coarse, density[:, None], local)
+        # The coarse lattice first, in order; then the densest, of equals the first: argmax takes the first of equals.
+        rank = np.where(coarse, math.inf, np.where(left, np.rint(local * _ALIKE), -math.inf))
+        columns: list[list[int]] = [[] for _ in wells]
+        total, count = np.zeros(len(wells)), np.zeros(len(wells))
+        every = np.arange(len(wells))
+        for _ in range(most):
+            best = rank.argmax(axis=1) if len(wells) else every
+            some = rank[every, best] > -math.inf
+            total[some] += value[every, best][some]
+            count += some
+            rank[every, best] = -math.inf
+            for r in np.flatnonzero(some).tolist():
+                columns[r].append(int(best[r]))
+        return columns, total / np.maximum(count, 1)
 
 
 def _relative(well: Sequence[FieldPlace]) -> tuple[tuple[float, float], ...]:

@@ -1,8 +1,8 @@
 """Which phenotypes are known by now: places of all fields, centres, how far each well lies from the nearest centre.
 
 The controls are the first centre. A well whose fields do not agree is believed no more than what two of its fields say:
-two fields agree when they lie nearer to each other than either lies to any centre, or as near as control wells do.
-Debris in one field thus never becomes a phenotype.
+two fields agree when they lie as near to each other as control wells do, or at most half as far as either lies from any
+centre. Debris in one field thus never becomes a phenotype, nor does half debris in a well that is odd itself.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from phenoloop.numerics.phenotype_space import PhenotypeSpace
-from phenoloop.numerics.rounding import significant_all
+from phenoloop.numerics.phenotype_space import PhenotypeSpace, squared
+from phenoloop.numerics.rounding import significant, significant_all
 
 Floats = NDArray[np.float64]
 
@@ -23,6 +23,9 @@ CONTROLS: Final = -1
 """Number of the centre that the controls are."""
 MOST_LOOKS: Final = 3
 """Fields after which a well whose fields disagree is left alone."""
+AGREE: Final = 0.5
+"""Two fields agree up to this share of the distance of the nearer one from all that is known. With 1, a field with
+debris and a clean one of the same odd well agree in lying far out, and their middle is taken for one more phenotype."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,13 +67,16 @@ class Coverage:
     def __init__(self, space: PhenotypeSpace, wells: int) -> None:
         self.space = space
         self._points = np.zeros((len(space.kept), 64))
+        self._squares = np.zeros(64)
         self._away = np.zeros(64)
         self._nearest = np.zeros(64, dtype=np.int64)
         self._well = np.zeros(64, dtype=np.int64)
         self._looks = 0
         self._names: list[str] = []
         self._of: list[list[int]] = [[] for _ in range(wells)]
-        self._centres: list[tuple[int, Floats, float]] = [(CONTROLS, space.home(), 1 / space.controls)]
+        self._centres = [CONTROLS]
+        self._centre_points = space.home()[:, None]
+        self._centre_noise = np.array([1 / space.controls])
         self._single = np.full(wells, -1, dtype=np.int64)
         self._judged: dict[int, Standing] = {}
         self._pairs: dict[tuple[int, int], float] = {}
@@ -80,6 +86,12 @@ class Coverage:
         """Fields of each well that have a place."""
         self.agreed = np.zeros(wells, dtype=bool)
         """In which wells two fields agree."""
+        self.points = np.zeros((len(space.kept), wells))
+        """Where each well is believed to lie; at the controls without a field."""
+        self.squares = np.zeros(wells)
+        """Squared lengths of these."""
+        self.noise = np.ones(wells)
+        """Their variance, where that of one field is 1."""
 
     def add(self, well: int, name: str, profile: Sequence[float | None]) -> bool:
         """Take in an accepted field; return whether its profile says enough to have a place."""
@@ -94,9 +106,10 @@ class Coverage:
         self._grow(fresh.shape[1])
         last = self._looks = first + fresh.shape[1]
         self._points[:, first:last] = fresh
-        self._away[first:last] = np.inf
-        for number in range(len(self._centres)):
-            self._approach(number, first, last)
+        self._squares[first:last] = squared(fresh)
+        to_them = significant_all(self.space.distances(fresh, self._centre_points, 1.0, self._centre_noise))
+        self._nearest[first:last] = to_them.argmin(axis=0)
+        self._away[first:last] = to_them.min(axis=0)
         touched = [well for well, good in zip(wells, usable.tolist(), strict=True) if good]
         self._names += [name for name, good in zip(names, usable.tolist(), strict=True) if good]
         for look, well in enumerate(touched, start=first):
@@ -110,11 +123,16 @@ class Coverage:
     def add_centre(self, well: int) -> None:
         """From now on what lies where this well lies is known; a well without a field, or known, adds nothing."""
         standing = self.standing(well)
-        if standing is None or any(centre == well for centre, _, _ in self._centres):
+        if standing is None or well in self._centres:
             return
-        self._centres.append((well, standing.point, standing.noise))
-        moved = self._approach(len(self._centres) - 1, 0, self._looks)
-        self._judge(np.unique(self._well[moved]))
+        many, points = self._looks, self._points[:, : self._looks]
+        to_it = self.space.distances(points, standing.point, 1.0, standing.noise, self._squares[:many])
+        nearer = np.flatnonzero(significant_all(to_it) < self._away[:many])
+        self._away[nearer], self._nearest[nearer] = significant_all(to_it[nearer]), len(self._centres)
+        self._centres.append(well)
+        self._centre_points = np.concatenate([self._centre_points, standing.point[:, None]], axis=1)
+        self._centre_noise = np.append(self._centre_noise, standing.noise)
+        self._judge(np.unique(self._well[nearer]))
 
     def standing(self, well: int) -> Standing | None:
         """Return what is believed of a well; None without a field."""
@@ -128,14 +146,6 @@ class Coverage:
         """In which wells another field is needed to believe what one of them shows."""
         return np.asarray((self.looks > 0) & ~self.agreed & (self.looks < MOST_LOOKS))
 
-    def places(self, wells: NDArray[np.int64]) -> tuple[Floats, Floats]:
-        """Return the points, shape (kept, n), and the noise of some wells that have fields."""
-        points, noise = self._points[:, self._single[wells]], np.ones(len(wells))
-        for k in np.flatnonzero(self._single[wells] < 0).tolist():
-            standing = self._judged[int(wells[k])]
-            points[:, k], noise[k] = standing.point, standing.noise
-        return points, noise
-
     def names(self, well: int) -> list[str]:
         """Return the names of the fields of a well, those that say what is believed of it first."""
         standing = self.standing(well)
@@ -146,16 +156,22 @@ class Coverage:
     def nearest(self, well: int) -> int:
         """Return the well that is the nearest centre to another one; `CONTROLS` for the controls."""
         standing = self.standing(well)
-        return CONTROLS if standing is None else self._centres[int(self._nearest[standing.looks[0]])][0]
+        return CONTROLS if standing is None else self._centres[int(self._nearest[standing.looks[0]])]
 
-    def apart(self, well: int, most: int = 2) -> list[tuple[str, bool]]:
-        """Return the features in which a well differs most from its nearest centre, and whether they are higher."""
+    def apart(self, well: int, other: int | None = None, most: int = 2) -> list[tuple[str, bool]]:
+        """Return the features in which a well differs most from another one, and whether they are higher.
+
+        From its nearest centre where no other well is named.
+        """
         standing = self.standing(well)
         if standing is None:
             return []
-        centre = self._centres[int(self._nearest[standing.looks[0]])][1]
-        away = standing.point - centre
-        order = np.lexsort((np.arange(away.size), -significant_all(np.abs(away))))[:most]
+        centre = self._centre_points[:, int(self._nearest[standing.looks[0]])]
+        away = standing.point - (centre if other is None else self.points[:, other])
+        size = np.abs(away)
+        # rounding keeps the order, so that only those need be rounded which may come first
+        first = np.flatnonzero(size >= np.sort(size)[-most:][0] * (1 - 1e-8)).tolist()
+        order = sorted(first, key=lambda k: (-significant(float(size[k])), k))[:most]
         return [(self.space.names[k], bool(away[k] > 0)) for k in order if away[k] != 0]
 
     # -- inside -----------------------------------------------------------------------------------------------------
@@ -168,32 +184,29 @@ class Coverage:
         grown = np.zeros((self._points.shape[0], size))
         grown[:, : self._looks] = self._points[:, : self._looks]
         self._points = grown
-        self._away = np.concatenate([self._away, np.zeros(size - room)])
-        self._nearest = np.concatenate([self._nearest, np.zeros(size - room, dtype=np.int64)])
-        self._well = np.concatenate([self._well, np.zeros(size - room, dtype=np.int64)])
-
-    def _approach(self, number: int, first: int, last: int) -> NDArray[np.intp]:
-        """Let a centre have those looks that lie nearer to it than to all before; return which."""
-        _, point, noise = self._centres[number]
-        to_it = significant_all(self.space.distances(self._points[:, first:last], point, 1.0, noise))
-        nearer = first + np.flatnonzero(to_it < self._away[first:last])
-        self._away[nearer] = to_it[nearer - first]
-        self._nearest[nearer] = number
-        return nearer
+        more_floats, more_numbers = np.zeros(size - room), np.zeros(size - room, dtype=np.int64)
+        self._squares = np.concatenate([self._squares, more_floats])
+        self._away = np.concatenate([self._away, more_floats])
+        self._nearest = np.concatenate([self._nearest, more_numbers])
+        self._well = np.concatenate([self._well, more_numbers])
 
     def _judge(self, wells: NDArray[np.int64]) -> None:
         """Work out anew what is believed of some wells that have fields."""
         single = wells[self.looks[wells] == 1]
-        self.distance[single] = self._away[self._single[single]]
+        looks = self._single[single]
+        self.distance[single] = self._away[looks]
+        self.points[:, single], self.squares[single] = self._points[:, looks], self._squares[looks]
         for well in wells[self.looks[wells] > 1].tolist():
             found = self._judged[well] = self._agreement(self._of[well])
             self.distance[well], self.agreed[well] = found.distance, found.agreed
+            self.points[:, well], self.noise[well] = found.point, found.noise
+            self.squares[well] = float((found.point**2).sum())
 
     def _apart(self, a: int, b: int) -> float:
         """Return the distance of two fields; it never changes, and costs more than to remember it."""
         if (a, b) not in self._pairs:
             apart = self.space.distances(self._points[:, [a]], self._points[:, b], 1.0, 1.0)
-            self._pairs[a, b] = float(significant_all(apart)[0])
+            self._pairs[a, b] = significant(float(apart[0]))
         return self._pairs[a, b]
 
     def _agreement(self, looks: Sequence[int]) -> Standing:
@@ -202,7 +215,8 @@ class Coverage:
         for k, a in enumerate(looks):
             for b in looks[k + 1 :]:
                 out = float(min(self._away[a], self._away[b]))
-                if self._apart(a, b) <= max(out, self.space.alike or 0.0) and (best is None or out > best[0]):
+                near = self._apart(a, b) <= max(AGREE * out, self.space.alike or 0.0)
+                if near and (best is None or out > best[0]):
                     best = (out, a, b)
         if best is not None:
             out, a, b = best

@@ -1,17 +1,16 @@
 """The next field goes to the dose that narrows an EC50 most; compounds share the budget by their need.
 
 Controls and a few spread doses of every compound first, since nothing can be learnt from a curve of which nothing is
-known. Then, one step ahead, the dose at which a field is expected to take most from the variance of log10 EC50: where
-the curve, as far as it is known, says most about the EC50 (locally c-optimal design; Chaloner and Verdinelli,
-Statistical Science 10 (1995) 273-304). Replicate wells of a dose come before more fields of one well by as much as
-wells differ. What is believed steers; what may be claimed is the question's business.
+known. Then, one step ahead, the look that is worth most (`policies.dose_looks`), until every EC50 is known well enough
+or no look is worth it. What is believed (`policies.curve_beliefs`) steers; what may be claimed is the question's
+business.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Final
 
 import numpy as np
@@ -20,10 +19,10 @@ from pydantic import Field
 
 from phenoloop.errors import Problem, ProtocolError
 from phenoloop.model import Context, Proposal, Setup, Stop, Visit, VisitResult, Why
-from phenoloop.numerics.dose_curve import RATIOS, Belief, ratio_weights
-from phenoloop.numerics.dose_layout import Compound, DoseLayout, shared_points
-from phenoloop.numerics.evidence import WellSums
+from phenoloop.numerics.dose_layout import DoseLayout
 from phenoloop.numerics.rounding import significant
+from phenoloop.policies.curve_beliefs import CurveBeliefs
+from phenoloop.policies.dose_looks import DoseLooks, Look, Places, Worth
 from phenoloop.policies.told import Told
 from phenoloop.protocol.base import PolicyParams
 from phenoloop.protocol.quantities import Percent
@@ -33,40 +32,6 @@ Counts = NDArray[np.int64]
 
 _CONTROL_SCORE: Final = 3e3
 _LOOK_SCORE: Final = 2e3
-_UNKNOWN: Final = 0.3
-"""SD of log10 EC50 above which variance counts no more: a factor of two either way."""
-
-
-@dataclass(slots=True, eq=False)
-class _Outlook:
-    """What is believed of one compound, taking in what is under way as it will come: `covariance` shrinks."""
-
-    compound: Compound
-    belief: Belief
-    covariance: Array
-
-    @property
-    def variance(self) -> float:
-        return float(self.covariance[0, 0])
-
-    def gain(self, place: int, noise: float) -> float:
-        """Return what a look at a dose takes from the variance of log10 EC50."""
-        return float(self.covariance[0, place] ** 2 / (self.covariance[place, place] + noise))
-
-    def look(self, place: int, noise: float) -> None:
-        """Take in a look that is on its way: linear update of the covariance, whatever it will show."""
-        row = self.covariance[place].copy()
-        self.covariance = self.covariance - row[:, None] * row[None, :] / (row[place] + noise)
-
-
-@dataclass(frozen=True, slots=True)
-class _Pick:
-    well: int
-    gain: float
-    taken: float
-    owner: _Outlook | None
-    place: int
-    fields: int
 
 
 class DoseResponse:
@@ -101,7 +66,7 @@ class DoseResponse:
         control_fields: int = Field(default=1, ge=1, description="fields that every control gets first")
         first_doses: int = Field(default=4, ge=3, description="doses of every compound that are looked at first")
         give_up: Annotated[Percent, Field(gt=0)] = Field(
-            default=0.002, description="share of the variance of log10 EC50 that a visit must be expected to take away"
+            default=0.005, description="share of the variance of log10 EC50 that a visit must be expected to take away"
         )
 
     def __init__(self, params: Params, setup: Setup) -> None:
@@ -114,235 +79,167 @@ class DoseResponse:
             raise ProtocolError(Problem(where="policy.along", message=message))
         self._params = params
         self._setup = setup
+        self._index = {well: i for i, well in enumerate(setup.wells)}
         self._told = Told(setup, setup.readout)
         self._layout = DoseLayout.of(setup, along, params.by or setup.by, "policy")
+        self._beliefs = CurveBeliefs(self._layout)
+        self._places = Places(self._layout, self._beliefs.doses)
+        self._worth = Worth(fields=params.fields_per_visit, precision=params.precision, give_up=params.give_up)
 
     # -- the policy -------------------------------------------------------------------------------------------------
 
     def ask(self, k: int, context: Context) -> Sequence[Proposal] | Stop:
         """Propose up to `k` visits; see `phenoloop.ports.Policy`."""
-        sums, left, pending = self._told.sums(), self._told.left(context), self._told.pending(context)
-        wishes = self._first(sums, left, pending)
+        n, left, pending = self._told.sums().n, self._told.left(context), self._told.pending(context)
+        # One more than asked for: what comes next in line is told with every proposal.
+        wishes = self._first(k + 1, n, left, pending)
         if len(wishes) <= k:
             for proposal in wishes:
-                well, fields = self._setup.wells.index(proposal.well), proposal.fields
+                well, fields = self._index[proposal.well], proposal.fields
                 assert isinstance(fields, int)
                 left[well] -= fields
                 pending[well] += fields
-            wishes += self._narrowing(k + 1 - len(wishes), sums, left, pending)
+            wishes += self._narrowing(k + 1 - len(wishes), n, left, pending)
         if not wishes:
-            return [] if context.pending else Stop(reason=self._why_stop(sums, left))
+            return [] if context.pending else Stop(reason=self._why_stop(left))
         following = wishes[k].well if len(wishes) > k else None
-        return [
-            Proposal(
-                well=wish.well,
-                fields=wish.fields,
-                score=wish.score,
-                why=Why(rule=wish.why.rule, text=wish.why.text, numbers=wish.why.numbers, instead=following),
-            )
-            for wish in wishes[:k]
-        ]
+        return [replace(wish, why=replace(wish.why, instead=following)) for wish in wishes[:k]]
 
     def tell(self, visit: Visit, result: VisitResult) -> None:
         """Take in a result; see `phenoloop.ports.Policy`."""
+        well = self._index.get(visit.well)
+        if well is None:
+            return
+        before = self._told.sums().n[well]
         self._told.tell(visit, result)
+        sums = self._told.sums()
+        if sums.n[well] != before:
+            self._beliefs.tell(well, sums)
 
     def report(self) -> Mapping[str, Any]:
         """Return what it believes of every compound; it steers, it is no claim."""
-        sums = self._told.sums()
-        outlooks, ratio, _ = self._outlooks(sums)
+        beliefs = self._beliefs
         return {
-            "well_to_field_variance": significant(ratio),
+            "well_to_field_variance": significant(beliefs.ratio),
             "compounds": {
-                one.compound.name: {
-                    "log10_ec50": significant(one.belief.mean),
-                    "sd": significant(one.belief.sd),
-                    "done": one.belief.sd <= self._params.precision,
+                compound.name: {
+                    "log10_ec50": significant(float(beliefs.mean[c])),
+                    "sd": significant(float(beliefs.sd[c])),
+                    "done": bool(beliefs.sd[c] <= self._params.precision),
                 }
-                for one in outlooks
+                for c, compound in enumerate(self._layout.compounds)
+                if beliefs.known[c]
             },
             "left_alone": self._told.left_alone(),
         }
 
     # -- what is wished for, most wanted first ----------------------------------------------------------------------
 
-    def _proposal(self, well: int, score: float, rule: str, text: str, left: Counts, **numbers: float) -> Proposal:
+    def _proposal(
+        self, well: int, count: int, score: float, rule: str, text: str, numbers: Mapping[str, float]
+    ) -> Proposal:
         kept = {name: significant(number) for name, number in numbers.items() if math.isfinite(number)}
         return Proposal(
             well=self._setup.wells[well],
-            fields=int(min(self._params.fields_per_visit, left[well])),
+            fields=count,
             score=significant(score),
             why=Why(rule=rule, text=text, numbers=kept),
         )
 
-    def _first(self, sums: WellSums, left: Counts, pending: Counts) -> list[Proposal]:
-        """Return controls that lack their first fields, and first looks at spread doses."""
-        have = sums.n + pending
-        target = self._params.control_fields
-        wishes = [
-            self._proposal(
-                int(i),
-                _CONTROL_SCORE - float(have[i]),
-                "controls first",
-                f"{have[i]:g} of {target} fields: the {end} of every curve",
-                left,
-                fields=float(have[i]),
-            )
-            for end, group in (("bottom", self._layout.controls), ("plateau", self._layout.plateau))
-            for i in group
-            if left[i] > 0 and have[i] < target
-        ]
-        for compound in self._layout.compounds:
-            doses = compound.grid.log_doses
-            ranks = _spread(len(doses), self._params.first_doses)
-            for order, d in enumerate(ranks):
-                own = compound.wells[compound.log_dose == doses[d]]
-                free = [int(i) for i in own if left[i] > 0]
-                if free and not have[own].any():
-                    text = f"nothing is known of {compound.name} at dose {10 ** doses[d]:.3g} yet"
-                    dose = float(10 ** doses[d])
-                    wishes.append(self._proposal(free[0], _LOOK_SCORE - order, "first look", text, left, dose=dose))
-        return sorted(wishes, key=lambda wish: -wish.score)
+    def _first(self, most: int, n: Array, left: Counts, pending: Counts) -> list[Proposal]:
+        """Return up to `most` wishes: controls that lack their first fields, then first looks at spread doses."""
+        have = n + pending
+        wishes = self._first_controls(have, left)
+        if len(wishes) < most:
+            wishes += self._first_doses(most - len(wishes), have, left)
+        return wishes[:most]
 
-    def _narrowing(self, most: int, sums: WellSums, left: Counts, pending: Counts) -> list[Proposal]:
-        """Return up to `most` looks, each the best after those before it."""
-        outlooks, ratio, variance = self._outlooks(sums)
-        coming = sums.n.copy()
-        for i in np.flatnonzero(pending):
-            self._take_in(int(i), int(pending[i]), coming, outlooks, ratio, variance)
-        left = left.copy()
-        wishes: list[Proposal] = []
-        while len(wishes) < most:
-            pick = self._best(outlooks, coming, left, ratio, variance)
-            if pick is None:
-                break
-            wishes.append(self._wish(pick, coming, left))
-            left[pick.well] -= pick.fields
-            self._take_in(pick.well, pick.fields, coming, outlooks, ratio, variance)
+    def _first_controls(self, have: Array, left: Counts) -> list[Proposal]:
+        target, size = self._params.control_fields, self._params.fields_per_visit
+        lacking = [
+            (float(have[i]), end, int(i))
+            for end, group in (("bottom", self._layout.controls), ("plateau", self._layout.plateau))
+            for i in group[(left[group] > 0) & (have[group] < target)]
+        ]
+        return [
+            self._proposal(
+                i,
+                int(min(size, left[i])),
+                _CONTROL_SCORE - fields,
+                "controls first",
+                f"{fields:g} of {target} fields: the {end} of every curve",
+                {"fields": fields},
+            )
+            for fields, end, i in sorted(lacking, key=lambda one: one[0])
+        ]
+
+    def _first_doses(self, most: int, have: Array, left: Counts) -> list[Proposal]:
+        of = self._places.of
+        seen = np.zeros(len(self._places.wells), dtype=bool)
+        seen[of[(have[: len(of)] > 0) & (of >= 0)]] = True
+        free = self._places.first(left > 0)
+        lacking = []
+        for c, compound in enumerate(self._layout.compounds):
+            doses = len(compound.grid.log_doses)
+            for order, d in enumerate(_spread(doses, self._params.first_doses)):
+                place = c * self._places.doses + d
+                if not seen[place] and free[place] >= 0:
+                    lacking.append((order, c, d, int(free[place])))
+        wishes = []
+        for order, c, d, well in sorted(lacking, key=lambda one: one[0])[:most]:
+            compound = self._layout.compounds[c]
+            dose = float(10 ** compound.grid.log_doses[d])
+            text = f"nothing is known of {compound.name} at dose {dose:.3g} yet"
+            fields = int(min(self._params.fields_per_visit, left[well]))
+            wishes.append(self._proposal(well, fields, _LOOK_SCORE - order, "first look", text, {"dose": dose}))
         return wishes
 
-    def _outlooks(self, sums: WellSums) -> tuple[list[_Outlook], float, float]:
-        """Return what is believed of each compound with data, the ratio of variances, and the field variance."""
-        data = shared_points(self._layout, sums)
-        if not data:
-            return [], 0.0, 1.0
-        ratios = ratio_weights(self._layout.points(sums, None), data)
-        outlooks = []
-        for compound in self._layout.compounds:
-            if (sums.n[compound.wells] > 0).any():
-                belief = Belief(compound.grid, self._layout.points(sums, compound), ratios)
-                covariance = belief.covariance(np.append(compound.grid.log_doses, [-math.inf, math.inf]))
-                outlooks.append(_Outlook(compound, belief, covariance))
-        variance = math.fsum(one.belief.field_variance() for one in outlooks) / len(outlooks)
-        return outlooks, float((ratios * RATIOS).sum()), variance
+    def _narrowing(self, most: int, n: Array, left: Counts, pending: Counts) -> list[Proposal]:
+        """Return up to `most` looks, each the best after those before it."""
+        looks = DoseLooks(self._places, self._beliefs, self._worth, n, left, pending)
+        wishes: list[Proposal] = []
+        while len(wishes) < most and (look := looks.next()) is not None:
+            wishes.append(self._wish(look))
+        return wishes
 
-    def _take_in(
-        self, well: int, fields: int, coming: Array, outlooks: Sequence[_Outlook], ratio: float, variance: float
-    ) -> None:
-        noise = variance / _information(float(coming[well]), fields, ratio)
-        coming[well] += fields
-        for one in outlooks:
-            place = self._place(well, one.compound)
-            if place is not None:
-                one.look(place, noise)
-
-    def _place(self, well: int, compound: Compound) -> int | None:
-        """Return the row of a well's dose in the covariance of a compound; None for a well of another."""
-        doses = compound.grid.log_doses
-        if well in self._layout.controls:
-            return len(doses) + 1
-        if well in self._layout.plateau:
-            return len(doses) + 2
-        own = np.flatnonzero(compound.wells == well)
-        return 1 + int(np.searchsorted(doses, compound.log_dose[own[0]])) if len(own) else None
-
-    def _best(
-        self, outlooks: Sequence[_Outlook], coming: Array, left: Counts, ratio: float, variance: float
-    ) -> _Pick | None:
-        open_ = [one for one in outlooks if one.variance > self._params.precision**2]
-        picks = []
-        for one in open_:
-            for d, dose in enumerate(one.compound.grid.log_doses):
-                wells = [int(i) for i in one.compound.wells[one.compound.log_dose == dose] if left[i] > 0]
-                if wells:
-                    picks.append(self._look([one], 1 + d, wells, coming, left, ratio, variance))
-        for end, group in ((-2, self._layout.controls), (-1, self._layout.plateau)):
-            wells = [int(i) for i in group if left[i] > 0]
-            if wells and open_:
-                picks.append(self._look(open_, end, wells, coming, left, ratio, variance))
-        worth = [pick for pick in picks if pick.gain > 0]
-        return min(worth, key=lambda pick: (-pick.gain, pick.well)) if worth else None
-
-    def _look(
-        self,
-        owners: Sequence[_Outlook],
-        place: int,
-        wells: Sequence[int],
-        coming: Array,
-        left: Counts,
-        ratio: float,
-        variance: float,
-    ) -> _Pick:
-        """Return the best look at one dose: the well that tells most, and its gain over the compounds it serves."""
-        size = self._params.fields_per_visit
-        told = [significant(_information(float(coming[i]), min(size, int(left[i])), ratio)) for i in wells]
-        best = min(range(len(wells)), key=lambda j: (-told[j], coming[wells[j]], wells[j]))
-        noise = variance / told[best]
-        gain = taken = 0.0
-        for one in owners:
-            taken = one.gain(place, noise)
-            if taken >= self._params.give_up * one.variance:
-                # An EC50 known to a factor of two or to a factor of a hundred: both are not known. So a compound
-                # without effect, whose variance is the largest and cannot fall, does not come before all others.
-                weight = min(1.0, _UNKNOWN**2 / one.variance)
-                gain += weight * min(taken, one.variance - self._params.precision**2)
-        fields = int(min(size, left[wells[best]]))
-        return _Pick(wells[best], significant(gain), taken, owners[0] if place > 0 else None, place, fields)
-
-    def _wish(self, pick: _Pick, coming: Array, left: Counts) -> Proposal:
-        if pick.owner is None:
-            end = "bottom" if pick.place == -2 else "plateau"
+    def _wish(self, look: Look) -> Proposal:
+        if look.compound is None:
+            end = ("bottom", "plateau")[look.place]
             text = f"the {end} of the curves is what holds back their EC50s most"
-            return self._proposal(pick.well, pick.gain, f"{end} of the curves", text, left, gain=pick.gain)
-        one = pick.owner
-        dose = float(10 ** one.compound.grid.log_doses[pick.place - 1])
-        before = math.sqrt(one.variance)
-        after = math.sqrt(max(0.0, one.variance - pick.taken))
-        well = "a well not yet imaged" if coming[pick.well] == 0 else f"{coming[pick.well]:g} fields of it before"
+            rule = f"{end} of the curves"
+            return self._proposal(look.well, look.fields, look.gain, rule, text, {"gain": look.gain})
+        compound = self._layout.compounds[look.compound]
+        dose = float(10 ** compound.grid.log_doses[look.place])
+        before, after = math.sqrt(look.before), math.sqrt(max(0.0, look.after))
+        well = "a well not yet imaged"
+        if look.had:
+            well = f"{look.had:g} {'field' if look.had == 1 else 'fields'} of it before"
+        much = f"to ± {after:.2g}"
+        if f"{after:.2g}" == f"{before:.2g}":
+            much = f"though by {1 - after / before:.1%} only"
         text = (
-            f"log10 EC50 of {one.compound.name} is known to ± {before:.2g}; dose {dose:.3g} ({well}) is expected to "
-            f"narrow it most, to ± {after:.2g}"
+            f"log10 EC50 of {compound.name} is known to ± {before:.2g}; dose {dose:.3g} ({well}) is expected to "
+            f"narrow it most, {much}"
         )
-        return self._proposal(
-            pick.well,
-            pick.gain,
-            "narrows the EC50 most",
-            text,
-            left,
-            dose=dose,
-            log10_ec50=one.belief.mean,
-            sd=before,
-            sd_after=after,
-            fields=float(coming[pick.well]),
-        )
+        numbers = {
+            "dose": dose,
+            "log10_ec50": float(self._beliefs.mean[look.compound]),
+            "sd": before,
+            "sd_after": after,
+            "fields": look.had,
+        }
+        return self._proposal(look.well, look.fields, look.gain, "narrows the EC50 most", text, numbers)
 
-    def _why_stop(self, sums: WellSums, left: Counts) -> str:
-        outlooks, _, _ = self._outlooks(sums)
-        open_ = [one for one in outlooks if one.belief.sd > self._params.precision]
-        if not open_ and len(outlooks) == len(self._layout.compounds):
-            return f"every log10 EC50 is known to ± {self._params.precision:g} (standard deviation)"
-        known = (
-            ", ".join(f"{one.compound.name} to ± {one.belief.sd:.2g}" for one in open_) or "some compounds not at all"
-        )
+    def _why_stop(self, left: Counts) -> str:
+        beliefs, precision = self._beliefs, self._params.precision
+        if beliefs.known.all() and (beliefs.sd <= precision).all():
+            return f"every log10 EC50 is known to ± {precision:g} (standard deviation)"
+        wide = np.flatnonzero(beliefs.known & (beliefs.sd > precision))
+        named = [f"{self._layout.compounds[c].name} to ± {beliefs.sd[c]:.2g}" for c in wide]
+        known = ", ".join(named) or "some compounds not at all"
         any_left = left[self._layout.everyone()].any()
         why = "no further image would narrow an EC50 by much" if any_left else "every field was imaged"
         return f"{why}; log10 EC50 is known of {known}"
-
-
-def _information(n: float, more: int, ratio: float) -> float:
-    """Return what `more` fields add to a well of `n`: precision of its mean, in units of 1 / field variance."""
-    before = 1 / (ratio + 1 / n) if n else 0.0
-    return 1 / (ratio + 1 / (n + more)) - before
 
 
 def _spread(count: int, few: int) -> list[int]:

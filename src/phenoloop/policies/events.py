@@ -100,15 +100,17 @@ class Events:
 
     def ask(self, k: int, context: Context) -> Sequence[Proposal] | Stop:
         """Propose up to `k` visits; see `phenoloop.ports.Policy`."""
-        slow, fast = self._schedule.due(context), self._fast_due(context)
-        soonest = min([due.at_s for due in (*slow[:1], *fast)], default=None)
-        if soonest is None:
+        fast, slow_s = self._fast_due(context), self._schedule.soonest_s(context)
+        times = [due.at_s for due in fast] if slow_s is None else [slow_s, *(due.at_s for due in fast)]
+        if not times:
             return [] if context.pending else self._stop()
         # A visit that waits holds up those behind it, and a result may bring an event: so nothing is sent ahead of its
         # time but the very next visit, and that only where no result is to come.
         patience_s = min(2 * self._lag_s, self._every_s / 2)
-        limit_s = patience_s + (context.at_s if context.pending else max(context.at_s, soonest))
+        limit_s = patience_s + (context.at_s if context.pending else max(context.at_s, min(times)))
         per_visit = self._params.fields_per_visit
+        # No more than can be sent, the next in line, and as many as a fast look may take the place of.
+        slow = self._schedule.due(context, limit_s, (k + 1 + len(fast)) * per_visit)
         wishes = [
             _Wish(deadline_s=self._deadline_s(visit[0], regular=regular), visit=visit, profile=profile, regular=regular)
             for dues, profile, regular in ((slow, "main", True), (fast, self._fast.profile, False))
@@ -206,7 +208,7 @@ class Events:
         setup = self._setup
         main, fast = setup.profiles["main"], setup.profiles[self._fast.profile]
         if context.frames_left is not None:
-            reserve = sum(map(self._schedule.points_left, self._schedule.keys)) * main.frames_per_field
+            reserve = self._schedule.points_to_come * main.frames_per_field
             if context.frames_left - fast.frames_per_field < reserve:
                 return False
         if setup.light_per_field_s is None:

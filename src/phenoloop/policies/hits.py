@@ -14,27 +14,40 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from phenoloop.errors import Problem, ProtocolError
 from phenoloop.model import Context, Proposal, Setup, Stop, Visit, VisitResult, Why
-from phenoloop.numerics.evidence import LEAST_CONTROLS, Null, Reach, WellSums
+from phenoloop.numerics.claims import LEAST_CONTROLS
+from phenoloop.numerics.evidence import Null
+from phenoloop.numerics.noisier import noise_ratio
 from phenoloop.numerics.pace import fields_of_a_visit
+from phenoloop.numerics.reach import Reach, reach_of
 from phenoloop.numerics.responders import believe
-from phenoloop.numerics.rounding import significant
-from phenoloop.policies.hits_wishes import Look, Wish, alternating, calls, confirmations, ranking, replicates_first
+from phenoloop.numerics.well_sums import WellSums
+from phenoloop.policies.hits_wishes import (
+    Look,
+    Wish,
+    alternating,
+    by_chance,
+    calls,
+    confirmations,
+    controls_first,
+    first_looks,
+    ranking,
+    replicates_first,
+    rounds,
+)
 from phenoloop.policies.outlook import Counts, called_now, depths, look_ahead
 from phenoloop.policies.replicates import replicate_groups
 from phenoloop.policies.told import Told
 from phenoloop.protocol.base import PolicyParams
 from phenoloop.protocol.quantities import Percent
 
-_CONTROL_SCORE: Final = 3.0
-_LOOK_SCORE: Final = 2.0
 _TABLE_GROWTH: Final = 1.25
-"""The table of distances is worked out anew for every new control well, and for so many times their fields: it is slow,
-and it only steers."""
+_TABLE_NOISE: Final = 1.09
+"""The table of distances is worked out anew for every new control well, for so many times their fields, and where wells
+turn out so many times as noisy: it is slow, and it only steers."""
 
 
 class Hits:
@@ -113,7 +126,8 @@ class Hits:
         self._most = np.array(setup.fields, dtype=np.int64)[self._family]
         self._depths = depths(setup)
         self._reach: Reach | None = None
-        self._reach_from = (0, 0)
+        self._reach_from = (0, 0, 1.0)
+        self._noise = 1.0
 
     # -- the policy -------------------------------------------------------------------------------------------------
 
@@ -122,11 +136,13 @@ class Hits:
         sums = self._told.sums()
         left = self._told.left(context)
         pending = self._told.pending(context)
-        first, deeper = self._controls_first(sums, left, pending, self._control_target(context, left))
+        look = Look(sums, left, pending, context)
+        most = np.minimum(self._control_target(context, left), self._setup.fields)
+        first, deeper = controls_first(look, self._controls, most, self._per_visit)
         # Later control images come between first looks, so that drift does not look like an effect.
-        wishes = first + alternating(deeper, self._first_look(k + 1, sums, left, pending))
+        wishes = first + alternating(deeper, first_looks(k + 1, self._family, look))
         if len(wishes) <= k:
-            wishes += self._later(k - len(wishes), Look(sums, left, pending, context))
+            wishes += self._later(k - len(wishes), look)
         if not wishes:
             done = f"no further image is likely to change {'a call' if self._params.aim == 'call' else 'the ranking'}"
             return [] if context.pending else Stop(reason=done if left.any() else "every field was imaged")
@@ -143,19 +159,24 @@ class Hits:
 
     def tell(self, visit: Visit, result: VisitResult) -> None:
         """Take in a result; see `phenoloop.ports.Policy`."""
+        looked_at = self._told.looked_at
         self._told.tell(visit, result)
-        if visit.well not in self._setup.controls:
+        if visit.well not in self._setup.controls and self._told.looked_at == looked_at:
             return
         null = Null(self._told.sums().at(self._controls))
-        wells, fields = self._reach_from
-        if null.usable and (null.wells > wells or null.fields >= _TABLE_GROWTH * fields):
-            self._reach = null.reach(self._depths, self._setup.change, null.field_sd)
-            self._reach_from = (null.wells, null.fields)
+        if not null.usable:
+            return
+        self._noise = noise_ratio(null, self._told.first_looks().at(self._family), self._setup.change)
+        wells, fields, noise = self._reach_from
+        changed = max(noise, self._noise) > _TABLE_NOISE * min(noise, self._noise)
+        if changed or null.wells > wells or null.fields >= _TABLE_GROWTH * fields:
+            self._reach = reach_of(null.with_noise(self._noise), self._depths, self._setup.change)
+            self._reach_from = (null.wells, null.fields, self._noise)
 
     def report(self) -> Mapping[str, Any]:
         """Return what it believes; a chance here steers, it is no claim."""
         sums = self._told.sums()
-        null = Null(sums.at(self._controls))
+        null = self._null(sums)
         family = sums.at(self._family)
         none = np.zeros(len(self._family), dtype=np.int64)
         left = self._most - family.n.astype(np.int64)
@@ -182,6 +203,10 @@ class Hits:
             "left_alone": self._told.left_alone(),
         }
 
+    def _null(self, sums: WellSums) -> Null:
+        """Return the controls, with the noise that the question will assume of the other wells."""
+        return Null(sums.at(self._controls)).with_noise(self._noise)
+
     # -- what is wished for, most wanted first ----------------------------------------------------------------------
 
     def _control_target(self, context: Context, left: Counts) -> int:
@@ -193,42 +218,13 @@ class Hits:
         share = math.floor(self._params.control_share * affordable / len(self._controls))
         return max(1, min(self._params.control_fields, share))
 
-    def _controls_first(
-        self, sums: WellSums, left: Counts, pending: Counts, target: int
-    ) -> tuple[list[Wish], list[Wish]]:
-        """Return wishes for controls that were never looked at, and for those that need more."""
-        wishes = []
-        for i in self._controls:
-            have, most = int(sums.n[i] + pending[i]), min(target, self._setup.fields[i])
-            if left[i] > 0 and have < most:
-                text = f"control with {have} of {most} fields: what no effect looks like must be known"
-                numbers = {"fields": float(have), "target": float(most)}
-                score = _LOOK_SCORE if have else _CONTROL_SCORE
-                wishes.append(
-                    Wish(
-                        well=int(i),
-                        score=score,
-                        rule="controls first",
-                        text=text,
-                        numbers=numbers,
-                        fields=min(self._per_visit, most - have),
-                    )
-                )
-        wishes.sort(key=lambda wish: (wish.numbers["fields"], wish.well))
-        return [w for w in wishes if not w.numbers["fields"]], [w for w in wishes if w.numbers["fields"]]
-
-    def _first_look(self, most: int, sums: WellSums, left: Counts, pending: Counts) -> list[Wish]:
-        new = self._family[(left[self._family] > 0) & (sums.n[self._family] + pending[self._family] == 0)][:most]
-        text, numbers = "nothing is known of it yet", {"fields": 0.0}
-        return [Wish(well=int(i), score=_LOOK_SCORE, rule="first look", text=text, numbers=numbers) for i in new]
-
     def _later(self, k: int, look: Look) -> list[Wish]:
         """Return wishes for wells that were looked at before; at least one more than `k` where there are more."""
         if len(self._controls) < LEAST_CONTROLS:
-            return self._rounds(look, "too few controls to call hits, so all wells get the same")
-        null = Null(look.sums.at(self._controls))
+            return rounds(look, "too few controls to call hits, so all wells get the same")
+        null = self._null(look.sums)
         if not null.usable or self._reach is None:
-            return self._rounds(look, "the controls tell nothing yet, so all wells get the same")
+            return rounds(look, "the controls tell nothing yet, so all wells get the same")
         left, pending = look.left[self._family], look.pending[self._family]
         family = look.sums.at(self._family)
         hits, log_e = called_now(null, self._reach, family, self._setup, self._most)
@@ -270,26 +266,10 @@ class Hits:
         drawn = [int(i) for i in look.context.rng.permutation(others)[:draws]]
         have = look.sums.n + look.pending
         controls = sorted((int(i) for i in self._controls if look.left[i] > 0), key=lambda i: (have[i], i))[:again]
-        extra = [self._extra(i, "explore", "drawn by chance, in case the model is wrong", look.sums) for i in drawn] + [
-            self._extra(i, "control again", "a control seen again, to know whether the plate drifts", look.sums)
+        extra = [by_chance(i, "explore", "drawn by chance, in case the model is wrong", look.sums) for i in drawn] + [
+            by_chance(i, "control again", "a control seen again, to know whether the plate drifts", look.sums)
             for i in controls
         ]
         kept = [wish for wish in wishes if wish.well not in drawn]
         room = max(0, k - len(extra))
         return kept[:room] + extra + kept[room:]
-
-    @staticmethod
-    def _extra(well: int, rule: str, text: str, sums: WellSums) -> Wish:
-        numbers = {"fields": float(sums.n[well])}
-        if sums.n[well]:
-            numbers["mean"] = significant(float(sums.mean[well]))
-        return Wish(well=well, score=0.0, rule=rule, text=text, numbers=numbers)
-
-    def _rounds(self, look: Look, text: str) -> list[Wish]:
-        have: NDArray[np.float64] = look.sums.n + look.pending
-        wishes = [
-            Wish(well=i, score=1 / (1 + float(have[i])), rule="rounds", text=text, numbers={"fields": float(have[i])})
-            for i in range(len(have))
-            if look.left[i] > 0 and have[i] > 0
-        ]
-        return sorted(wishes, key=lambda wish: (-wish.score, wish.well))

@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phenoloop.model import CONFIRM, Context
-from phenoloop.numerics.evidence import WellSums
 from phenoloop.numerics.responders import Belief
 from phenoloop.numerics.rounding import significant
+from phenoloop.numerics.well_sums import WellSums
 from phenoloop.policies.outlook import Counts, Outlook
 
 Places = NDArray[np.intp]
 _LARGEST_LOG: Final = 690.0
+_CONTROL_SCORE: Final = 3.0
+_LOOK_SCORE: Final = 2.0
 _CONFIRM_SCORE: Final = 1.5
 """Above every chance: what is left of the budget belongs to the wells that were called."""
 
@@ -42,6 +44,33 @@ class Look:
     left: Counts
     pending: Counts
     context: Context
+
+
+def controls_first(look: Look, controls: Places, most: Counts, per_visit: int) -> tuple[list[Wish], list[Wish]]:
+    """Return wishes for controls that were never looked at, and for those with fewer than `most` (by well) fields."""
+    wishes = []
+    for i in (int(place) for place in controls):
+        have, target = int(look.sums.n[i] + look.pending[i]), int(most[i])
+        if look.left[i] > 0 and have < target:
+            wishes.append(
+                Wish(
+                    well=i,
+                    score=_LOOK_SCORE if have else _CONTROL_SCORE,
+                    rule="controls first",
+                    text=f"control with {have} of {target} fields: what no effect looks like must be known",
+                    numbers={"fields": float(have), "target": float(target)},
+                    fields=min(per_visit, target - have),
+                )
+            )
+    wishes.sort(key=lambda wish: (wish.numbers["fields"], wish.well))
+    return [w for w in wishes if not w.numbers["fields"]], [w for w in wishes if w.numbers["fields"]]
+
+
+def first_looks(most: int, family: Places, look: Look) -> list[Wish]:
+    """Return wishes for the first `most` wells, in plate order, of which nothing is known yet."""
+    new = family[(look.left[family] > 0) & (look.sums.n[family] + look.pending[family] == 0)][:most]
+    text, numbers = "nothing is known of it yet", {"fields": 0.0}
+    return [Wish(well=int(i), score=_LOOK_SCORE, rule="first look", text=text, numbers=numbers) for i in new]
 
 
 def calls(
@@ -158,3 +187,22 @@ def alternating(some: list[Wish], others: list[Wish]) -> list[Wish]:
     both = min(len(some), len(others))
     turns = [wish for pair in zip(some[:both], others[:both], strict=True) for wish in pair]
     return turns + some[both:] + others[both:]
+
+
+def by_chance(well: int, rule: str, text: str, sums: WellSums) -> Wish:
+    """Return the wish for a well that was not chosen by what was seen of it."""
+    numbers = {"fields": float(sums.n[well])}
+    if sums.n[well]:
+        numbers["mean"] = significant(float(sums.mean[well]))
+    return Wish(well=well, score=0.0, rule=rule, text=text, numbers=numbers)
+
+
+def rounds(look: Look, text: str) -> list[Wish]:
+    """Return wishes for all wells that were looked at, those with the fewest fields first."""
+    have: NDArray[np.float64] = look.sums.n + look.pending
+    wishes = [
+        Wish(well=i, score=1 / (1 + float(have[i])), rule="rounds", text=text, numbers={"fields": float(have[i])})
+        for i in range(len(have))
+        if look.left[i] > 0 and have[i] > 0
+    ]
+    return sorted(wishes, key=lambda wish: (-wish.score, wish.well))

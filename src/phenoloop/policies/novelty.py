@@ -22,9 +22,11 @@ from pydantic import Field
 
 from phenoloop.errors import Problem, ProtocolError
 from phenoloop.model import Context, Proposal, Setup, Stop, Visit, VisitResult
-from phenoloop.numerics.phenotype_space import block_of, phenotype_space
+from phenoloop.numerics.feature_blocks import block_of
+from phenoloop.numerics.phenotype_fit import phenotype_space
 from phenoloop.policies.coverage import Coverage
-from phenoloop.policies.novelty_looks import MAIN, Looks, first_looks, furthest
+from phenoloop.policies.furthest import furthest
+from phenoloop.policies.novelty_looks import MAIN, Looks, first_looks
 from phenoloop.policies.told import MAX_FAILED, MAX_VETOED
 from phenoloop.protocol.base import PolicyParams
 from phenoloop.protocol.quantities import Percent
@@ -243,20 +245,17 @@ class Novelty:
         if self._params.follow_up is not None:
             possible = open_ & ((left > 0) | ~coverage.undecided)
         chosen = looks.references(k, self._lacking_references(coverage, under_way))
-        far = furthest(coverage, possible, under_way)
-        wanted = [one for one, _ in zip(far, range(k - len(chosen) + 1), strict=False)]
+        wanted = furthest(coverage, possible, under_way, k - len(chosen) + 1)
         room = max(0, min(k - len(chosen), len(wanted)))
         # Where there is a close look, further overview fields only prepare it: chance has its share of the close ones.
-        close = sum(looks.is_close(i) for i, _ in wanted[:room])
+        close = sum(looks.is_close(far.well) for far in wanted[:room])
         draws = int((context.rng.random(close) < self._params.explore).sum())
         others = possible.copy()
-        others[[i for i, _ in wanted]] = False
+        others[[far.well for far in wanted]] = False
         lot = context.rng.permutation(np.flatnonzero(others))[:draws].tolist()
         keep, following = wanted[: room - len(lot)], wanted[room - len(lot) :]
-        instead = self._setup.wells[following[0][0]] if following else None
-        return (
-            chosen + [looks.at_far(i, value, instead) for i, value in keep] + [looks.by_chance(i, instead) for i in lot]
-        )
+        instead = self._setup.wells[following[0].well] if following else None
+        return chosen + [looks.at_far(far, instead) for far in keep] + [looks.by_chance(i, instead) for i in lot]
 
     def _lacking_references(self, coverage: Coverage, under_way: Sequence[int]) -> list[int]:
         """Return the controls that are to be looked at closely; none without a profile for that."""

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phenoloop.model import Proposal, Setup, Why
-from phenoloop.numerics.rounding import significant, significant_all
-from phenoloop.policies.coverage import CONTROLS, Coverage, Standing
+from phenoloop.numerics.rounding import significant
+from phenoloop.policies.coverage import CONTROLS, Coverage
+from phenoloop.policies.furthest import Far
 
 Counts = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
 MAIN: Final = "main"
 _CONTROL_SCORE: Final = 3e6
 _LOOK_SCORE: Final = 2e6
-_CHUNK: Final = 96
-"""Wells brought up to date at a time."""
 _CLOSE_SCORE: Final = 1e6
 """Above every distance."""
 
@@ -65,103 +65,6 @@ def _first_look(setup: Setup, i: int, control: bool, have: int, most: int, inste
     return Proposal(well=setup.wells[i], fields=1, score=_LOOK_SCORE if have else _CONTROL_SCORE, why=why)
 
 
-def furthest(coverage: Coverage, possible: Bools, under_way: Sequence[int]) -> Iterator[tuple[int, float]]:
-    """Yield wells and distances, furthest first; each counts as known for those after it, as do those under way.
-
-    Wells in which two fields agree come before those that have still to be confirmed: what waits to be looked at
-    closely is not to be confirmed in other wells meanwhile. Distances only become smaller as more is known, so each is
-    brought up to date when its turn comes (lazy evaluation: Minoux 1978, doi 10.1007/BFb0006528).
-
-    Parameters
-    ----------
-    coverage : Coverage
-        Where wells lie.
-    possible : ndarray of bool, shape (wells,)
-        Wells that may be proposed.
-    under_way : sequence of int
-        Wells that have visits pending.
-    """
-    alike = coverage.space.alike or 0.0
-    line = np.flatnonzero(possible & (coverage.distance > alike))
-    unready = coverage.undecided[line]
-    order = np.lexsort((line, -coverage.distance[line], unready))
-    line, unready = line[order], unready[order]
-    known = _Near(coverage, alike)
-    for i in under_way:
-        known.add(coverage.standing(i))
-    waiting = [(bool(u), -float(d), int(i)) for u, d, i in zip(unready, coverage.distance[line], line, strict=True)]
-    loaded = 0
-    while True:
-        best = known.best()
-        # What has not been brought up to date can only be nearer than it seems.
-        while loaded < len(waiting) and (best is None or waiting[loaded] < best):
-            known.load(line[loaded : loaded + _CHUNK])
-            loaded += _CHUNK
-            best = known.best()
-        if best is None:
-            return
-        yield best[2], -best[1]
-        known.take(best[2])
-
-
-class _Near:
-    """Wells brought up to date against all that is known or chosen; those that lie near drop out."""
-
-    def __init__(self, coverage: Coverage, alike: float) -> None:
-        self._coverage, self._alike = coverage, alike
-        self._known: list[Standing] = []
-        self._wells = np.zeros(0, dtype=np.int64)
-        self._away = np.zeros(0)
-        self._points = np.zeros((len(coverage.space.kept), 0))
-        self._noise = np.zeros(0)
-
-    def add(self, standing: Standing | None) -> None:
-        """Count a place as known; None is no place."""
-        if standing is None:
-            return
-        self._known.append(standing)
-        self._approach([standing], 0)
-        self._drop(self._away > self._alike)
-
-    def load(self, wells: Counts) -> None:
-        """Bring more wells up to date."""
-        points, noise = self._coverage.places(wells)
-        first = len(self._wells)
-        self._wells = np.concatenate([self._wells, wells])
-        self._away = np.concatenate([self._away, self._coverage.distance[wells]])
-        self._points = np.concatenate([self._points, points], axis=1)
-        self._noise = np.concatenate([self._noise, noise])
-        self._approach(self._known, first)
-        self._drop(self._away > self._alike)
-
-    def best(self) -> tuple[bool, float, int] | None:
-        """Return (to be confirmed, minus its distance, well) of the one whose turn it is; None without any."""
-        if not len(self._wells):
-            return None
-        unready = self._coverage.undecided[self._wells]
-        k = int(np.lexsort((self._wells, -self._away, unready))[0])
-        return bool(unready[k]), -float(self._away[k]), int(self._wells[k])
-
-    def take(self, well: int) -> None:
-        """Take a well out, and count its place as known."""
-        self._drop(self._wells != well)
-        self.add(self._coverage.standing(well))
-
-    def _approach(self, standings: Sequence[Standing], first: int) -> None:
-        points, noise, space = self._points[:, first:], self._noise[first:], self._coverage.space
-        if not points.shape[1] or not standings:
-            return
-        nearest = np.full(points.shape[1], np.inf)
-        for standing in standings:
-            nearest = np.minimum(nearest, space.distances(points, standing.point, noise, standing.noise))
-        self._away[first:] = np.minimum(self._away[first:], significant_all(nearest))
-
-    def _drop(self, keep: Bools) -> None:
-        if not keep.all():
-            self._wells, self._away, self._noise = self._wells[keep], self._away[keep], self._noise[keep]
-            self._points = self._points[:, keep]
-
-
 class Looks:
     """Puts looks into proposals.
 
@@ -181,11 +84,12 @@ class Looks:
         self._params = params
         self._wells = setup.wells
         self._coverage = coverage
+        self._undecided = coverage.undecided
         self._left = left
 
     def is_close(self, i: int) -> bool:
         """Return whether a well needs its close look, and not another field that shows the same."""
-        return self._params.follow_up is None or not self._coverage.undecided[i]
+        return self._params.follow_up is None or not self._undecided[i]
 
     def references(self, k: int, controls: Sequence[int]) -> list[Proposal]:
         """Return close looks at up to `k` controls."""
@@ -206,19 +110,20 @@ class Looks:
         )
         return self._proposal(i, why, 0.0, close=True)
 
-    def at_far(self, i: int, value: float, instead: str | None) -> Proposal:
+    def at_far(self, far: Far, instead: str | None) -> Proposal:
         """Return the look that a far well needs: another field until two agree, then a close look."""
-        coverage, alike = self._coverage, self._coverage.space.alike
-        numbers = {"distance": significant(value), "fields": float(coverage.looks[i])}
-        nearest = coverage.nearest(i)
-        known = "the controls" if nearest == CONTROLS else f"{self._wells[nearest]}, the nearest that is known"
-        how = " and ".join(f"{name} {'higher' if up else 'lower'}" for name, up in coverage.apart(i))
-        text = f"unlike {known}: mostly {how}; " if how else ""
-        text += f"{value:.2g} from all that is known or under way"
+        coverage, alike, i = self._coverage, self._coverage.space.alike, far.well
+        numbers = {"distance": significant(far.distance), "fields": float(coverage.looks[i])}
+        nearest = coverage.nearest(i) if far.beside is None else far.beside
+        known = "the controls" if nearest == CONTROLS else self._wells[nearest]
+        known += "" if far.beside is None else ", which is being looked at"
+        how = " and ".join(f"{name} {'higher' if up else 'lower'}" for name, up in coverage.apart(i, far.beside))
+        text = f"unlike {known}" + (f": mostly {how}" if how else "")
+        text += f"; {far.distance:.2g} from {'them' if nearest == CONTROLS else 'it'}, the nearest that is known"
         if alike is not None:
             numbers["alike"] = alike
             text += f", where controls lie within {alike:.2g}"
-        confirm = bool(coverage.undecided[i])
+        confirm = bool(self._undecided[i])
         if confirm:
             text += (
                 "; one field may be dirt, a second must show it" if coverage.looks[i] == 1 else "; its fields differ"
@@ -229,7 +134,7 @@ class Looks:
             numbers=numbers,
             instead=instead,
         )
-        return self._proposal(i, why, value + (0 if confirm else _CLOSE_SCORE), close=not confirm)
+        return self._proposal(i, why, far.distance + (0 if confirm else _CLOSE_SCORE), close=not confirm)
 
     def _proposal(self, i: int, why: Why, score: float, *, close: bool) -> Proposal:
         if close and self._params.follow_up is not None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from phenoloop.model import Candidate, FieldResult, ObjectSearch, Target, Visit, VisitResult
-from phenoloop.numerics.calibration import calibrate
+from phenoloop.numerics.calibration import Calibration, calibrate
 from phenoloop.numerics.proportions import log_evidence_less
 from phenoloop.numerics.rounding import significant
+
+Array = NDArray[np.float64]
 
 MOST_TRIES: Final = 2
 """Looks at one object that came to nothing (missing, rejected) after which it is given up."""
@@ -77,28 +82,46 @@ class ObjectsTold:
         """Only objects with a higher score are looked at."""
         self.raised = 0
         """How often the threshold was raised."""
-
-    @property
-    def confirmed(self) -> int:
+        self.confirmed = 0
         """Objects that the second look confirmed."""
-        return self._count("confirmed")
-
-    @property
-    def judged(self) -> int:
+        self.judged = 0
         """Objects that the second look decided about."""
-        return self.confirmed + self._count("refuted")
+        self._by_well: dict[str, list[Key]] = {}
+        # By place in `objects`, and kept up to date look by look: there may be thousands, too many to go through at
+        # every ask.
+        self._scores: list[float] = []
+        self._worth: list[float] = []
+        self._not_before_s: list[float] = []
+        self._waiting: dict[Key, int] = {}
+        """Those that wait for their look, with their place."""
+        self._calibration = Calibration()
 
-    def scanned(self, visit: Visit, field: FieldResult) -> None:
-        """Take in the candidates of a field of the pre-scan; one that is known already is not counted twice."""
+    def scanned(self, visit: Visit, field: FieldResult) -> int:
+        """Take in the candidates of a field of the pre-scan; one that is known already is not counted twice.
+
+        Returns
+        -------
+        int
+            How many are new; they are the last of `objects`.
+        """
+        before = len(self.objects)
         t = next((place.t for place in visit.fields if place.field == field.field), 0)
         for candidate in field.candidates:
             target = _target(field.field, t, candidate)
-            if target is None or any(self._same(one.target, target) for one in self._in(visit.well)):
+            if target is None or (visit.well, target.name) in self.objects:
+                continue
+            if any(self._same(one.target, target) for one in self._in(visit.well)):
                 continue
             score = -math.inf if candidate.score is None else candidate.score
-            self.objects[visit.well, target.name] = Found(
-                well=visit.well, field=field.field, target=target, score=score
-            )
+            key = visit.well, target.name
+            if self._high(score):
+                self._waiting[key] = len(self.objects)
+            self.objects[key] = Found(well=visit.well, field=field.field, target=target, score=score)
+            self._by_well.setdefault(visit.well, []).append(key)
+            self._scores.append(score)
+            self._worth.append(0.0)
+            self._not_before_s.append(0.0)
+        return len(self.objects) - before
 
     def looked(self, visit: Visit, result: VisitResult) -> None:
         """Take in what became of second looks."""
@@ -106,17 +129,50 @@ class ObjectsTold:
         for field in [FieldResult(field=p.field, status="vetoed") for p in visit.fields] if denied else result.fields:
             key = (visit.well, field.field)
             if key in self.objects:
-                self.objects[key] = self._after(self.objects[key], field, result.at_s)
-        self._watch()
-
-    def eligible(self) -> list[Key]:
-        """Return the objects that wait for their look, in the order in which they were found."""
-        return [key for key, one in self.objects.items() if one.state == "waiting" and self._high(one)]
+                before = self.objects[key]
+                self.objects[key] = after = self._after(before, field, result.at_s)
+                place = self._waiting.get(key)
+                if place is not None:
+                    self._not_before_s[place] = after.not_before_s
+                if after.state != before.state:
+                    self.confirmed += after.state == "confirmed"
+                    self.judged += after.state in ("confirmed", "refuted")
+                    if place is not None:
+                        del self._waiting[key]
+                        self._worth[place] = float(after.state == "confirmed")
+        if self._watch():
+            self._waiting = {key: place for key, place in self._waiting.items() if self._high(self._scores[place])}
+        # The chance to be confirmed as a function of the score, learnt from those that were judged.
+        judged = self._judged_high()
+        self._calibration = calibrate([one.score for one in judged], [one.state == "confirmed" for one in judged])
 
     def chances(self) -> dict[Key, float]:
-        """Return the chance of each eligible object to be confirmed, calibrated by those that were judged."""
-        at = self._calibrated()
-        return {key: at(self.objects[key].score) for key in self.eligible()}
+        """Return the chance of each object that waits for its look, in the order in which they were found."""
+        chances = self._calibration.at(np.array(self._scores, dtype=np.float64)[self._places()])
+        return dict(zip(self._waiting, chances.tolist(), strict=True))
+
+    def queue(
+        self, chances: dict[Key, float], under_way: Mapping[Key, None], at_s: float, least: float
+    ) -> dict[Key, float]:
+        """Return the objects that may be looked at now with their chances, most likely first.
+
+        Parameters
+        ----------
+        chances : dict
+            From `chances`.
+        under_way : mapping
+            Those that are looked at already.
+        at_s : float
+            Run clock.
+        least : float
+            Chance from which on a look pays.
+        """
+        places, keys = self._places(), list(chances)
+        chance = np.fromiter(chances.values(), dtype=np.float64, count=len(keys))
+        may = (chance >= least) & (np.array(self._not_before_s, dtype=np.float64)[places] <= at_s)
+        some = np.flatnonzero(may)
+        order = some[np.lexsort((some, -np.array(self._scores, dtype=np.float64)[places[some]], -chance[some]))]
+        return {keys[i]: chances[keys[i]] for i in order.tolist() if keys[i] not in under_way}
 
     def least_chance(self, fields: int, field_s: float, look_s: float, change_s: float) -> float:
         """Return the chance below which an object is not worth its look: more pre-scan brings a better one sooner.
@@ -134,18 +190,14 @@ class ObjectsTold:
         change_s : float
             What going back to the pre-scan costs for each object that is still wanted, in seconds.
         """
-        at = self._calibrated()
-        chances = sorted((at(one.score) for one in self.objects.values() if self._high(one)), reverse=True)
-        best, gained = math.inf, 0.0
-        for looks, chance in enumerate(chances, start=1):
-            gained += chance
-            best = min(best, (field_s * fields + look_s * looks) / gained)
-        return significant(CAUTION * look_s / (best + change_s))
-
-    def _calibrated(self) -> Callable[[float], float]:
-        """Return the chance to be confirmed as a function of the score; see `calibrate`."""
-        judged = [one for one in self.objects.values() if one.state in ("confirmed", "refuted") and self._high(one)]
-        return calibrate([one.score for one in judged], [one.state == "confirmed" for one in judged])
+        scores = np.array(self._scores, dtype=np.float64)
+        if self.threshold > -math.inf:
+            scores = scores[scores > self.threshold]
+        if not len(scores):
+            return 0.0  # nothing was found yet, so nothing is passed over
+        gained = np.cumsum(np.sort(self._calibration.at(scores))[::-1])
+        costs = (field_s * fields + look_s * np.arange(1, len(gained) + 1)) / gained
+        return significant(CAUTION * look_s / (float(costs.min()) + change_s))
 
     def doubt(self) -> float:
         """Return the standard deviation of what is believed of the share of confirmed objects."""
@@ -153,21 +205,26 @@ class ObjectsTold:
         share = (self.confirmed + 1) / (n + 2)
         return significant(math.sqrt(share * (1 - share) / (n + 3)))
 
-    def worth(self, chances: Mapping[Key, float]) -> dict[Key, float]:
-        """Return for each object how much of a wanted one it is: 1, 0, or its chance."""
-        sure = {"confirmed": 1.0, "refuted": 0.0, "given up": 0.0}
-        return {key: sure.get(one.state, chances.get(key, 0.0)) for key, one in self.objects.items()}
+    def worth(self, chances: dict[Key, float]) -> Array:
+        """Return how much of a wanted one each object is: 1, 0, or its chance; in the order of `objects`."""
+        worth = np.array(self._worth, dtype=np.float64)
+        worth[self._places()] = np.fromiter(chances.values(), dtype=np.float64, count=len(chances))
+        return worth
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
-    def _count(self, state: str) -> int:
-        return sum(one.state == state for one in self.objects.values())
-
     def _in(self, well: str) -> list[Found]:
-        return [one for one in self.objects.values() if one.well == well]
+        return [self.objects[key] for key in self._by_well.get(well, ())]
 
-    def _high(self, one: Found) -> bool:
-        return one.score > self.threshold or self.threshold == -math.inf
+    def _places(self) -> NDArray[np.intp]:
+        return np.fromiter(self._waiting.values(), dtype=np.intp, count=len(self._waiting))
+
+    def _judged_high(self) -> list[Found]:
+        sure = ("confirmed", "refuted")
+        return [one for one in self.objects.values() if one.state in sure and self._high(one.score)]
+
+    def _high(self, score: float) -> bool:
+        return score > self.threshold or self.threshold == -math.inf
 
     def _same(self, one: Target, other: Target) -> bool:
         return math.hypot(one.x_um - other.x_um, one.y_um - other.y_um) <= self._search.within_um
@@ -185,20 +242,21 @@ class ObjectsTold:
             return replace(one, denials=one.denials + 1, not_before_s=at_s + wait_s, state=state)
         return replace(one, tries=one.tries + 1, state="given up" if one.tries + 1 >= MOST_TRIES else "waiting")
 
-    def _watch(self) -> None:
-        """Raise the threshold when too few of the objects above it turn out to be wanted ones."""
-        judged = [one for one in self.objects.values() if one.state in ("confirmed", "refuted") and self._high(one)]
+    def _watch(self) -> bool:
+        """Raise the threshold when too few of the objects above it turn out to be wanted; return whether it was."""
+        judged = self._judged_high()
         hits = sum(one.state == "confirmed" for one in judged)
         if log_evidence_less(hits, len(judged), self._min_precision) < math.log(1 / ALARM):
-            return
+            return False
         self.raised += 1
         scores = sorted({one.score for one in judged})
         for below in scores[:-1]:
             above = [one.state == "confirmed" for one in judged if one.score > below]
             if (sum(above) + 1) / (len(above) + 2) >= self._min_precision and any(above):
                 self.threshold = below
-                return
+                return True
         self.threshold = scores[-1] if math.isfinite(scores[-1]) else math.inf  # nothing that was seen is good enough
+        return True
 
 
 def _target(field: str, t: int, candidate: Candidate) -> Target | None:

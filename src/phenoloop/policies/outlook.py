@@ -16,9 +16,12 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from phenoloop.model import Setup
+from phenoloop.numerics.claims import LEAST_FIELDS, claimable, response
 from phenoloop.numerics.ebh import ebh, log_threshold
-from phenoloop.numerics.evidence import LEAST_FIELDS, Null, Reach, WellSums, claimable, response
+from phenoloop.numerics.evidence import Null
+from phenoloop.numerics.reach import Reach
 from phenoloop.numerics.rounding import significant, significant_all
+from phenoloop.numerics.well_sums import WellSums
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -55,7 +58,7 @@ class Outlook:
 
 
 def depths(setup: Setup) -> Array:
-    """Return the depths at which `look_ahead` wants to know what is called (see `Null.reach`)."""
+    """Return the depths at which `look_ahead` wants to know what is called (see `reach_of`)."""
     deepest = max(setup.fields, default=1)
     return np.unique(np.round(np.geomspace(1, deepest, _DEPTHS))).astype(np.float64)
 
@@ -119,7 +122,7 @@ def look_ahead(
 
     def at(hits: int, wells: NDArray[np.intp], m: Counts) -> Array:
         depth = family.n[wells] + pending[wells] + m
-        move = null.field_sd * np.sqrt((m + pending[wells]) / (family.n[wells] * depth))
+        move = null.noise * null.field_sd * np.sqrt((m + pending[wells]) / (family.n[wells] * depth))
         reached: Array = ndtr((distance[wells] - table.at(hits, depth)) / move)
         return np.where(depth >= least[wells], reached, 0.0)
 

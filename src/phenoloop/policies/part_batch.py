@@ -56,8 +56,11 @@ class Part:
 
     def signed(self, proposal: Proposal) -> Proposal:
         """Return a proposal of this part with its name in the reason."""
-        by = f"{self.name}/{proposal.why.by}" if proposal.why.by else self.name
-        return replace(proposal, why=replace(proposal.why, by=by))
+        return replace(proposal, why=replace(proposal.why, by=self.origin(proposal)))
+
+    def origin(self, proposal: Proposal) -> str:
+        """Return what a proposal of this part is told to come from: its name, and what it says itself."""
+        return f"{self.name}/{proposal.why.by}" if proposal.why.by else self.name
 
 
 class Batch:
@@ -82,6 +85,8 @@ class Batch:
         self._seeds = context.rng.integers(2**63, size=2 * parts)
         self._left = dict(context.fields_left)
         self._pending: list[Pending] = []
+        # Who asked, and the visit without a name: made once, since every part is asked with all of them.
+        self._under_way = [(one.by, _unsigned(one)) for one in context.pending]
         self._frames = 0
         self.chosen: list[Proposal] = []
 
@@ -116,9 +121,8 @@ class Batch:
             count,
             replace(
                 context,
-                pending=(
-                    *(replace(one, by=part.own(one.by) or "") for one in context.pending),
-                    *(replace(one, by=part.own(one.by) or "") for one in self._pending),
+                pending=tuple(
+                    replace(unsigned, by=own) if (own := part.own(by)) else unsigned for by, unsigned in self._under_way
                 ),
                 fields_left=dict(self._left),
                 frames_left=max(0, min(budgets)) if budgets else None,
@@ -175,35 +179,40 @@ class Batch:
         fields = proposal.fields if room is None else min(proposal.fields, room)
         if proposal.profile == "main":
             fields = min(fields, self._left.get(proposal.well, 0))
-        return replace(proposal, fields=fields) if fields >= 1 else None
+        if fields < 1:
+            return None
+        return proposal if fields == proposal.fields else replace(proposal, fields=fields)
 
     def _names(self, proposal: Proposal) -> dict[str, None]:
         same = (one for one in self._pending if (one.well, one.profile) == (proposal.well, proposal.profile))
         return {name: None for one in same for name in one.names}
 
     def _add(self, part: Part, proposal: Proposal, each: int) -> None:
-        why, count = part.signed(proposal).why, _count(proposal)
-        numbers = {"score": proposal.score, **why.numbers}
+        by, count = part.origin(proposal), _count(proposal)
+        why = replace(proposal.why, by=by, numbers={"score": proposal.score, **proposal.why.numbers})
         # Scores of different parts have different scales, so the place in the batch is the score of the whole.
         score = float(self._k - len(self.chosen))
-        self.chosen.append(replace(proposal, score=score, why=replace(why, numbers=numbers)))
+        self.chosen.append(replace(proposal, score=score, why=why))
         names: tuple[str, ...] = () if isinstance(proposal.fields, int) else proposal.fields
         if proposal.targets:
             names = tuple(one.name for one in proposal.targets)
         elif proposal.profile == "main":
             self._left[proposal.well] = max(0, self._left.get(proposal.well, 0) - count)
         self._frames += count * each
-        self._pending.append(
-            Pending(
-                visit=0,
-                well=proposal.well,
-                fields=count,
-                names=names,
-                profile=proposal.profile,
-                not_before_s=proposal.not_before_s,
-                by=why.by,
-            )
+        pending = Pending(
+            visit=0,
+            well=proposal.well,
+            fields=count,
+            names=names,
+            profile=proposal.profile,
+            not_before_s=proposal.not_before_s,
         )
+        self._pending.append(pending)
+        self._under_way.append((by, pending))
+
+
+def _unsigned(visit: Pending) -> Pending:
+    return replace(visit, by="") if visit.by else visit
 
 
 def _count(proposal: Proposal) -> int:

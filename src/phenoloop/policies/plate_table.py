@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,11 @@ class PlateTable:
         self._n = {name: np.zeros(len(setup.wells)) for name in self.readouts}
         self._mean = {name: np.full(len(setup.wells), np.nan) for name in self.readouts}
         self._sd = {name: np.full(len(setup.wells), np.nan) for name in self.readouts}
+        # Kept up to date well by well: a large plate is counted too slowly for every ask.
+        self._half_width = {name: np.full(len(setup.wells), np.nan) for name in self.readouts}
+        self._accepted = np.zeros(len(setup.wells))
+        self._used: dict[str, NDArray[np.int64]] = {}
+        self._failing = np.zeros(len(setup.wells), dtype=np.bool_)
 
     def place(self, well: str) -> int | None:
         """Return the row of a well; None for one that was not selected."""
@@ -76,20 +82,29 @@ class PlateTable:
             if one.status == "ok" and visit.role != CONFIRM:
                 known = {name: value for name, value in one.readouts.items() if value is not None}
                 well.fields[one.field] = {name: value for name, value in known.items() if math.isfinite(value)}
+        if result.fields:
+            counts = self._used.setdefault(visit.profile, np.zeros(len(self.wells), dtype=np.int64))
+            counts[i] = len(well.used[visit.profile])
         self._sum(i)
 
     def _sum(self, i: int) -> None:
+        self._accepted[i] = len(self.wells[i].fields)
+        self._failing[i] = self.wells[i].failed_in_a_row >= MAX_FAILED
         for name in self.readouts:
             values = [seen[name] for seen in self.wells[i].fields.values() if name in seen]
             mean, sd = mean_and_sd(values)
             self._n[name][i], self._mean[name][i], self._sd[name][i] = len(values), mean, sd
+            self._half_width[name][i] = math.nan
+            if len(values) >= 2:
+                t = float(stdtrit(len(values) - 1, 1 - self._setup.level / 2))
+                self._half_width[name][i] = significant(t * sd / math.sqrt(len(values)))
 
     # -- columns ----------------------------------------------------------------------------------------------------
 
     @property
     def accepted(self) -> Column:
         """Accepted fields of each well."""
-        return np.array([len(well.fields) for well in self.wells], dtype=np.float64)
+        return self._accepted.copy()
 
     def n(self, readout: str) -> Column:
         """Accepted fields of each well in which a readout is known."""
@@ -105,12 +120,7 @@ class PlateTable:
 
     def half_width(self, readout: str) -> Column:
         """Half-width of Student's t interval of each well's mean, at the level of the question."""
-        found = np.full(len(self.wells), np.nan)
-        for i, n in enumerate(self._n[readout]):
-            if n >= 2:
-                t = float(stdtrit(n - 1, 1 - self._setup.level / 2))
-                found[i] = significant(t * float(self._sd[readout][i]) / math.sqrt(float(n)))
-        return found
+        return self._half_width[readout].copy()
 
     def mean_of(self, readout: str, wells: tuple[str, ...]) -> tuple[float, float]:
         """Return mean and standard deviation between some wells, each as its own mean; NaN where too few are known."""
@@ -121,11 +131,15 @@ class PlateTable:
         """Return the fields of a well that were given a visit under a profile."""
         return self.wells[i].used.get(profile, {})
 
+    def used_fields(self, profile: str) -> NDArray[np.int64]:
+        """Return how many fields of each well were given a visit under a profile, shape (wells,)."""
+        counts = self._used.get(profile)
+        return np.zeros(len(self.wells), dtype=np.int64) if counts is None else counts.copy()
+
     def left(self, context: Context) -> NDArray[np.int64]:
         """Return the fields of each well that may be asked for under ``main``; 0 where image after image fails."""
-        given = context.fields_left
-        left = np.array([given.get(well, 0) for well in self._setup.wells], dtype=np.int64)
-        left[[well.failed_in_a_row >= MAX_FAILED for well in self.wells]] = 0
+        left = np.array([*map(context.fields_left.get, self._setup.wells, repeat(0))], dtype=np.int64)
+        left[self._failing] = 0
         return left
 
     def pending(self, context: Context) -> NDArray[np.int64]:
@@ -138,8 +152,7 @@ class PlateTable:
 
     def left_alone(self) -> list[str]:
         """Return the wells in which one image after another failed."""
-        names = zip(self._setup.wells, self.wells, strict=True)
-        return [name for name, well in names if well.failed_in_a_row >= MAX_FAILED]
+        return [name for name, failing in zip(self._setup.wells, self._failing, strict=True) if failing]
 
 
 def readouts_of(setup: Setup) -> tuple[str, ...]:

@@ -17,14 +17,16 @@ from pydantic_core import PydanticCustomError
 
 from phenoloop.errors import Problem, ProtocolError
 from phenoloop.model import Context, Proposal, Setup, Stop, Visit, VisitResult, Why
-from phenoloop.numerics.evidence import WellSums
 from phenoloop.numerics.intervals import fixed_half_width
-from phenoloop.numerics.rounding import significant
+from phenoloop.numerics.rounding import significant, significant_all
+from phenoloop.numerics.well_sums import WellSums
 from phenoloop.policies.precise_groups import GroupWidths, GroupWish, group_wishes
 from phenoloop.policies.told import Told
 from phenoloop.protocol.base import PolicyParams
 from phenoloop.protocol.quantities import Percent
 
+_FIRST: Final = 1e6
+"""Score above every width: fields that each well gets first."""
 _BORROWED: Final = 4.0
 """Degrees of freedom lent by the other wells to the spread of one: three fields alone guess it far too low."""
 
@@ -90,42 +92,53 @@ class Precise:
         coming = sums.n + self._told.pending(context)
         if self._groups:
             return self._ask_for_groups(k, sums, coming, left, context)
-        width = self._width(sums, coming)
-        wishes: list[tuple[float, int, Why]] = []
-        for i in range(len(left)):
-            if left[i] == 0:
-                continue
-            if coming[i] < self._params.min_fields:
-                missing = self._params.min_fields - float(coming[i])
-                text = f"{coming[i]:g} of the {self._params.min_fields} fields that every well gets first"
-                wishes.append(
-                    (1e6 + missing, i, Why(rule="first pass", text=text, numbers={"fields": float(coming[i])}))
-                )
-            elif sums.n[i] and width[i] > 1:
-                score = significant(float(width[i]))
-                text = f"its interval will be {score:.2f} times as wide as asked for with {coming[i]:g} fields"
-                if not math.isfinite(score):
-                    score, text = 1e6, "its mean is 0, so no share of it is a width that could be reached"
-                numbers = {"mean": significant(float(sums.mean[i])), "fields": float(sums.n[i]), "width_ratio": score}
-                wishes.append((min(score, 1e6), i, Why(rule="widest interval", text=text, numbers=numbers)))
-        if not wishes:
+        width = significant_all(self._width(sums, coming))
+        few = (left > 0) & (coming < self._params.min_fields)
+        wide = (left > 0) & ~few & (sums.n > 0) & (width > 1)
+        wanted = np.flatnonzero(few | wide)
+        score = np.where(few, _FIRST + self._params.min_fields - coming, np.minimum(width, _FIRST))[wanted]
+        order = np.lexsort((wanted, -score))
+        if not len(order):
             if context.pending:
                 return []
             done = not np.any(np.isnan(sums.mean) | (width > 1))
             return Stop(
                 reason="every interval is as narrow as asked for" if done else "no field is left where more are needed"
             )
-        wishes.sort(key=lambda wish: (-wish[0], wish[1]))
-        instead = self._setup.wells[wishes[k][1]] if len(wishes) > k else None
+        instead = self._setup.wells[wanted[order[k]]] if len(order) > k else None
         return [
-            Proposal(
-                well=self._setup.wells[i],
-                fields=int(min(self._params.fields_per_visit, left[i])),
-                score=score,
-                why=Why(rule=why.rule, text=why.text, numbers=dict(why.numbers), instead=instead),
-            )
-            for score, i, why in wishes[:k]
+            self._proposal(int(wanted[j]), float(score[j]), float(width[wanted[j]]), sums, coming, left, instead)
+            for j in order[:k]
         ]
+
+    def _proposal(
+        self,
+        i: int,
+        score: float,
+        width: float,
+        sums: WellSums,
+        coming: NDArray[np.float64],
+        left: NDArray[np.int64],
+        instead: str | None,
+    ) -> Proposal:
+        numbers = {"fields": float(sums.n[i])}
+        if coming[i] < self._params.min_fields:
+            rule, numbers = "first pass", {"fields": float(coming[i])}
+            text = f"{coming[i]:g} of the {self._params.min_fields} fields that every well gets first"
+        else:
+            rule = "widest interval"
+            numbers = {"mean": significant(float(sums.mean[i])), **numbers, "width_ratio": score}
+            text = f"its interval will be {width:.2f} times as wide as asked for with {coming[i]:g} fields"
+            if not math.isfinite(width):
+                text = "its mean is 0, so no share of it is a width that could be reached"
+            elif width > score:
+                numbers["width_ratio"] = width
+        return Proposal(
+            well=self._setup.wells[i],
+            fields=int(min(self._params.fields_per_visit, left[i])),
+            score=score,
+            why=Why(rule=rule, text=text, numbers=numbers, instead=instead),
+        )
 
     def _ask_for_groups(
         self, k: int, sums: WellSums, coming: NDArray[np.float64], left: NDArray[np.int64], context: Context
@@ -174,7 +187,7 @@ class Precise:
 
     def _why_stop(self, sums: WellSums, left: NDArray[np.int64]) -> str:
         widths, targets = self._group_widths(sums)
-        wide = [name for name in self._groups if not widths.half_width(name, sums.n) <= targets[name]]
+        wide = [name for name in self._groups if not widths.half_width(name, sums.n.tolist()) <= targets[name]]
         if not wide:
             return "the interval of every group is as narrow as asked for"
         if any(left[i] > 0 for name in wide for i in self._groups[name]):
@@ -185,16 +198,17 @@ class Precise:
         """Return the half-width each well would have with `n` fields, over the one asked for; NaN without data."""
         plate = sums.field_sd
         ratio = np.full(len(n), math.nan)
-        for i in range(len(n)):
-            if sums.n[i] < 1:
-                continue
-            target = self._params.half_width or (self._params.relative or 0.0) * abs(float(sums.mean[i]))
-            if math.isnan(plate) or target == 0:
-                ratio[i] = math.inf
-                continue
-            freedom = _BORROWED + float(sums.n[i]) - 1
-            sd = math.sqrt((_BORROWED * plate**2 + float(sums.scatter[i])) / freedom)
-            ratio[i] = float(fixed_half_width(sd, freedom, n[i : i + 1], 1 - self._setup.level)[0]) / target
+        seen = np.flatnonzero(sums.n > 0)
+        ratio[seen] = math.inf
+        if math.isnan(plate):
+            return ratio
+        target = np.full(len(n), self._params.half_width or 0.0)
+        if not self._params.half_width:
+            target = (self._params.relative or 0.0) * np.abs(sums.mean)
+        seen = seen[target[seen] > 0]
+        freedom = _BORROWED + sums.n[seen] - 1
+        sd = np.sqrt((_BORROWED * plate**2 + sums.scatter[seen]) / freedom)
+        ratio[seen] = fixed_half_width(sd, freedom, n[seen], 1 - self._setup.level) / target[seen]
         return ratio
 
     def tell(self, visit: Visit, result: VisitResult) -> None:
@@ -217,7 +231,9 @@ class Precise:
         said: dict[str, Any] = {"wells": wells, "left_alone": self._told.left_alone()}
         if self._groups:
             widths, targets = self._group_widths(sums)
-            halves = {name: widths.half_width(name, sums.n) / (targets[name] or math.nan) for name in self._groups}
+            halves = {
+                name: widths.half_width(name, sums.n.tolist()) / (targets[name] or math.nan) for name in self._groups
+            }
             said["groups"] = {name: significant(x) if math.isfinite(x) else None for name, x in halves.items()}
         return said
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from phenoloop.numerics.evidence import WellSums
 from phenoloop.numerics.rounding import significant
+from phenoloop.numerics.well_sums import WellSums
 
 Array = NDArray[np.float64]
 
@@ -63,18 +63,20 @@ class GroupWidths:
     """
 
     def __init__(self, sums: WellSums, groups: Mapping[str, Sequence[int]], level: float) -> None:
-        self._sums = sums
+        # Lists: single numbers of an array are slow to get at, and every ask goes over all wells.
+        self._n, self._means = sums.n.tolist(), sums.mean.tolist()
         self._groups = groups
+        self._quantiles: dict[float, float] = {}
         self._level = level
         known = not math.isnan(sums.field_sd)
         self._field = sums.field_sd**2 if known else 0.0
         squares, freedom, inner = 0.0, 0, 0.0
         for wells in groups.values():
-            seen = [i for i in wells if sums.n[i] > 0]
+            seen = [i for i in wells if self._n[i] > 0]
             if len(seen) > 1:
                 middle = self.mean(seen)
-                squares += math.fsum((float(sums.mean[i]) - middle) ** 2 for i in seen)
-                inner += math.fsum(self._field / float(sums.n[i]) for i in seen) * (len(seen) - 1) / len(seen)
+                squares += math.fsum([(self._means[i] - middle) ** 2 for i in seen])
+                inner += math.fsum([self._field / self._n[i] for i in seen]) * (len(seen) - 1) / len(seen)
                 freedom += len(seen) - 1
         self._freedom = freedom
         self._between = max(0.0, squares - inner) / freedom if freedom else math.nan
@@ -84,30 +86,35 @@ class GroupWidths:
 
     def mean(self, wells: Sequence[int]) -> float:
         """Return the mean over wells with data, each counting once; NaN without any."""
-        seen = [float(self._sums.mean[i]) for i in wells if self._sums.n[i] > 0]
+        seen = [self._means[i] for i in wells if self._n[i] > 0]
         return math.fsum(seen) / len(seen) if seen else math.nan
 
-    def half_width(self, group: str, n: Array) -> float:
+    def half_width(self, group: str, n: Sequence[float]) -> float:
         """Return the half-width of a group whose wells have `n` fields; infinity where it is not known."""
-        used = [float(n[i]) for i in self._groups[group] if n[i] > 0]
+        return self._half_width([n[i] for i in self._groups[group] if n[i] > 0])
+
+    def _half_width(self, used: Sequence[float]) -> float:
         if len(used) < 2 or math.isnan(self._between):
             return math.inf
-        variance = self._between + math.fsum(self._field / fields for fields in used) / len(used)
+        variance = self._between + math.fsum([self._field / fields for fields in used]) / len(used)
         freedom = min(self._freedom, len(used) - 1 + _BORROWED)
-        return float(stdtrit(freedom, 0.5 + self._level / 2)) * math.sqrt(variance / len(used))
+        if freedom not in self._quantiles:
+            self._quantiles[freedom] = float(stdtrit(freedom, 0.5 + self._level / 2))
+        return self._quantiles[freedom] * math.sqrt(variance / len(used))
 
-    def next_well(self, group: str, n: Array, left: NDArray[np.int64]) -> int | None:
-        """Return the well to image next: one without a field, else the one with fewest; None if nothing helps."""
-        free = [i for i in self._groups[group] if left[i] > 0]
+    def next_well(self, group: str, n: Sequence[float], left: Sequence[int], now: float) -> int | None:
+        """Return the well to image next: one without a field, else the one with fewest; None if nothing helps.
+
+        `now` is the half-width of the group with these fields.
+        """
+        free = [(n[i], i) for i in self._groups[group] if left[i] > 0]
         if not free:
             return None
-        best = min(free, key=lambda i: (float(n[i]), i))
-        if n[best] == 0:
+        fields, best = min(free)
+        if fields == 0 or math.isinf(now):
             return best
-        more = n.copy()
-        more[best] += 1
-        now, then = self.half_width(group, n), self.half_width(group, more)
-        return best if math.isinf(now) or then <= (1 - _WORTH) * now else None
+        then = self._half_width([n[i] + (i == best) for i in self._groups[group] if n[i] > 0])
+        return best if then <= (1 - _WORTH) * now else None
 
 
 def group_wishes(
@@ -138,26 +145,30 @@ def group_wishes(
     most : int
         Wishes at most.
     """
-    coming, left = coming.copy(), left.copy()
+    have, free = coming.tolist(), left.tolist()
+
+    def wish_of(name: str) -> GroupWish | None:
+        half, target = widths.half_width(name, have), targets[name]
+        ratio = significant(half / target) if target > 0 and math.isfinite(half) else math.inf
+        well = widths.next_well(name, have, free, half) if ratio > 1 else None
+        if well is None:
+            return None
+        seen = sum(1 for i in groups[name] if have[i] > 0)
+        return GroupWish(well=well, group=name, ratio=ratio, wells=seen, fields=int(have[well]))
+
+    # A field changes the wish of its own group only.
+    open_ = {name: wish for name in groups if (wish := wish_of(name)) is not None}
     wishes: list[GroupWish] = []
-    while len(wishes) < most:
-        best: GroupWish | None = None
-        for name, wells in groups.items():
-            half, target = widths.half_width(name, coming), targets[name]
-            ratio = significant(half / target) if target > 0 and math.isfinite(half) else math.inf
-            well = widths.next_well(name, coming, left) if ratio > 1 else None
-            if well is None:
-                continue
-            seen = sum(1 for i in wells if coming[i] > 0)
-            wish = GroupWish(well=well, group=name, ratio=ratio, wells=seen, fields=int(coming[well]))
-            if best is None or _order(wish) < _order(best):
-                best = wish
-        if best is None:
-            break
+    while open_ and len(wishes) < most:
+        best = min(open_.values(), key=_order)
         wishes.append(best)
-        fields = min(per_visit, int(left[best.well]))
-        coming[best.well] += fields
-        left[best.well] -= fields
+        fields = min(per_visit, free[best.well])
+        have[best.well] += fields
+        free[best.well] -= fields
+        if (wish := wish_of(best.group)) is None:
+            del open_[best.group]
+        else:
+            open_[best.group] = wish
     return wishes
 
 

@@ -14,11 +14,10 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import Field
 
 from phenoloop.errors import Problem, ProtocolError
-from phenoloop.model import Context, Pending, Proposal, Setup, Stop, Visit, VisitResult, Why
+from phenoloop.model import Context, Proposal, Setup, Stop, Visit, VisitResult, Why
 from phenoloop.numerics.rounding import significant
-from phenoloop.policies.abundance import Abundance, Scan
 from phenoloop.policies.object_search import Key, ObjectsTold
-from phenoloop.policies.told import MAX_FAILED, MAX_VETOED
+from phenoloop.policies.pre_scan import PreScan
 from phenoloop.protocol.base import PolicyParams
 from phenoloop.protocol.quantities import Percent
 
@@ -69,13 +68,11 @@ class Rare:
         self._params = params
         self._setup = setup
         self._search = setup.objects
-        self._index = {well: i for i, well in enumerate(setup.wells)}
+        self._wells = frozenset(setup.wells)
         self._objects = ObjectsTold(setup.objects, params.min_precision)
-        self._map = Abundance(setup.places, params.lattice)
-        self._scanned: list[dict[str, None]] = [{} for _ in setup.wells]
-        self._tried: list[dict[str, None]] = [{} for _ in setup.wells]
-        self._failed = [0] * len(setup.wells)
-        self._vetoed = [0] * len(setup.wells)
+        self._overview = PreScan(
+            setup, setup.objects.found_by, params.lattice, params.fields_per_visit, params.wells_per_batch
+        )
         self._profile = setup.objects.found_by
         self._round = 0
 
@@ -87,46 +84,37 @@ class Rare:
         if confirmed >= wanted:
             return Stop(reason=f"{confirmed} objects are confirmed, as many as were wanted")
         chances = self._objects.chances()
-        close = self._pending(context, self._search.confirmed_by)
+        close = [visit for visit in context.pending if visit.profile == self._search.confirmed_by]
         under_way = {(visit.well, name): None for visit in close for name in visit.names}
         waiting = [chances.get(key, 0.0) for key in under_way]
         need = wanted - confirmed - sum(waiting)
-        scans, density = self._scans(context, chances)
+        room = self._overview.room(k, context)
+        scans, density = self._overview.scans(self._objects, chances, context, room + 1)
         least = self._least_chance(context, need) if scans else 0.0
-        queue = self._queue(chances, under_way, context.at_s, least)
-        hoped = sum(chances[key] for key in queue)
-        if self._close_now(context, queue, hoped, need, bool(scans)):
-            return self._close_looks(k, queue, chances, wanted - confirmed, waiting)
-        proposals = self._pre_scan(k, scans, density, need - hoped, context) if scans else []
+        queue = self._objects.queue(chances, under_way, context.at_s, least)
+        hoped = math.fsum(queue.values())
+        if self._close_now(context, len(queue), hoped, need, bool(scans)):
+            return self._close_looks(k, queue, wanted - confirmed, waiting)
+        proposals = self._overview.proposals(scans, density, need - hoped, room, context)
         if proposals or context.pending:
             return proposals
         return Stop(reason=self._nothing_left())
 
     def tell(self, visit: Visit, result: VisitResult) -> None:
         """Take in a result; see `phenoloop.ports.Policy`."""
-        i = self._index.get(visit.well)
-        if i is None or result.profile not in (self._search.found_by, self._search.confirmed_by):
+        if visit.well not in self._wells:
             return
         if result.profile == self._search.confirmed_by:
             self._objects.looked(visit, result)
             if visit.number > 0:
                 self._profile, self._round = result.profile, 0
-            return
-        if all(field.status == "vetoed" for field in result.fields):
-            self._vetoed[i] += 1
-            return
-        self._profile, self._round, self._vetoed[i] = result.profile, self._round + 1, 0
-        for field in result.fields:
-            self._tried[i][field.field] = None
-            self._failed[i] = 0 if field.status == "ok" else self._failed[i] + 1
-            if field.status == "ok":
-                self._scanned[i][field.field] = None
-                self._objects.scanned(visit, field)
+        elif result.profile == self._search.found_by and self._overview.tell(visit, result, self._objects):
+            self._profile, self._round = result.profile, self._round + 1
 
     def report(self) -> Mapping[str, Any]:
         """Return what it believes now."""
         found, chances = self._objects, self._objects.chances()
-        fields = sum(len(well) for well in self._scanned)
+        fields = self._overview.fields
         return {
             "confirmed": found.confirmed,
             "wanted": self._search.target,
@@ -140,7 +128,7 @@ class Rare:
 
     # -- which of the two -------------------------------------------------------------------------------------------
 
-    def _close_now(self, context: Context, queue: Sequence[Key], hoped: float, need: float, can_scan: bool) -> bool:
+    def _close_now(self, context: Context, queue: int, hoped: float, need: float, can_scan: bool) -> bool:
         """Return whether close looks come next; they go on until nothing pays any more, and begin when it pays."""
         if self._in_place(context) == self._search.confirmed_by and (queue or (need <= 0 and context.pending)):
             return True
@@ -149,7 +137,7 @@ class Rare:
         scanning = sum(visit.profile == self._search.found_by for visit in context.pending)
         enough = hoped >= need or not can_scan
         full = self._round + scanning >= self._params.wells_per_batch
-        look_s = len(queue) * self._seconds(self._search.confirmed_by)
+        look_s = queue * self._seconds(self._search.confirmed_by)
         return enough or (full and look_s >= WORTH_A_CHANGE * 2 * self._change_s())
 
     def _in_place(self, context: Context) -> str:
@@ -180,50 +168,31 @@ class Rare:
 
     def _least_chance(self, context: Context, need: float) -> float:
         """Return the chance from which on a look pays, while there is something left to pre-scan."""
-        fields = sum(len(well) for well in self._scanned)
+        fields = self._overview.fields
         change_s = 2 * self._change_s() / max(1.0, need) if self._in_place(context) != self._search.found_by else 0.0
         scan_s, look_s = self._seconds(self._search.found_by), self._seconds(self._search.confirmed_by)
         return self._objects.least_chance(fields, scan_s, look_s, change_s)
 
-    def _queue(
-        self, chances: Mapping[Key, float], under_way: Mapping[Key, None], at_s: float, least: float
-    ) -> list[Key]:
-        """Return the objects that may be looked at now, most likely first; of equals those that came first."""
-        objects = self._objects.objects
-        free = [
-            key
-            for key, chance in chances.items()
-            if chance >= least and key not in under_way and objects[key].not_before_s <= at_s
-        ]
-        order = {key: place for place, key in enumerate(free)}
-        return sorted(free, key=lambda key: (-chances[key], -objects[key].score, order[key]))
-
-    def _close_looks(
-        self, k: int, queue: Sequence[Key], chances: Mapping[Key, float], need: int, waiting: Sequence[float]
-    ) -> list[Proposal]:
+    def _close_looks(self, k: int, queue: Mapping[Key, float], need: int, waiting: Sequence[float]) -> list[Proposal]:
         """Propose looks by well, at as many objects as are enough with some luck; the next results say what is lacking.
 
         Together with those under way (`waiting`): one standard deviation above the expected number reaches `need`.
         """
         doubt = self._objects.doubt()
-
-        def may_be_enough(looks: Sequence[float]) -> bool:
-            spread = sum(chance * (1 - chance) for chance in looks) + (doubt * len(looks)) ** 2
-            return sum(looks) + math.sqrt(spread) >= need
-
-        looks = list(waiting)
+        hoped, spread, looks = math.fsum(waiting), math.fsum(chance * (1 - chance) for chance in waiting), len(waiting)
         # What a score is worth must be learnt before much is staked on it.
         most = max(FIRST_LOOKS, self._objects.judged)
         chosen: dict[str, list[Key]] = {}
-        for key in queue:
-            if may_be_enough(looks) or len(looks) >= most:
+        for key, chance in queue.items():
+            if hoped + math.sqrt(spread + (doubt * looks) ** 2) >= need or looks >= most:
                 break
             members = chosen.setdefault(key[0], []) if len(chosen) < k or key[0] in chosen else None
             if members is not None and len(members) < self._params.revisits_per_well:
                 members.append(key)
-                looks.append(chances[key])
-        later = [key[0] for key in queue if key not in {key for keys in chosen.values() for key in keys}]
-        return [self._close_look(keys, chances, later) for keys in chosen.values()]
+                hoped, spread, looks = hoped + chance, spread + chance * (1 - chance), looks + 1
+        taken = {key: None for keys in chosen.values() for key in keys}
+        later = [key[0] for key in queue if key not in taken]
+        return [self._close_look(keys, queue, later) for keys in chosen.values()]
 
     def _close_look(self, keys: Sequence[Key], chances: Mapping[Key, float], later: Sequence[str]) -> Proposal:
         found, objects = self._objects, [self._objects.objects[key] for key in keys]
@@ -251,55 +220,4 @@ class Rare:
                 numbers=numbers,
                 instead=next((well for well in later if well != keys[0][0]), None),
             ),
-        )
-
-    # -- pre-scan ---------------------------------------------------------------------------------------------------
-
-    def _pending(self, context: Context, profile: str) -> list[Pending]:
-        return [visit for visit in context.pending if visit.profile == profile]
-
-    def _scans(self, context: Context, chances: Mapping[Key, float]) -> tuple[list[Scan], float]:
-        """Return a possible visit per well, best first, and the wanted objects per field over the plate."""
-        held: list[dict[str, float]] = [dict.fromkeys(well, 0.0) for well in self._scanned]
-        for key, worth in self._objects.worth(chances).items():
-            held[self._index[key[0]]][self._objects.objects[key].field] += worth
-        taken = [dict(well) for well in self._tried]
-        for visit in self._pending(context, self._search.found_by):
-            taken[self._index[visit.well]].update(dict.fromkeys(visit.names))
-        scans, density = self._map.scans(held, [frozenset(well) for well in taken], self._params.fields_per_visit)
-        usable = [s for s in scans if self._failed[s.well] < MAX_FAILED and self._vetoed[s.well] < MAX_VETOED]
-        return usable, density
-
-    def _pre_scan(self, k: int, scans: Sequence[Scan], density: float, lack: float, context: Context) -> list[Proposal]:
-        """Propose as much of the pre-scan as the objects that are still lacking will probably take."""
-        pending = self._pending(context, self._search.found_by)
-        lack -= density * sum(visit.fields for visit in pending)
-        blind = not any(self._scanned)
-        room = self._params.wells_per_batch - len(pending) if blind else k
-        chosen = []
-        for scan in scans[: max(0, min(k, room))]:
-            if lack <= 0 and not blind:
-                break
-            lack -= scan.expected * len(scan.fields)
-            chosen.append(scan)
-        instead = self._setup.wells[scans[len(chosen)].well] if len(scans) > len(chosen) else None
-        return [self._look(scan, density, instead) for scan in chosen]
-
-    def _look(self, scan: Scan, density: float, instead: str | None) -> Proposal:
-        well = self._setup.wells[scan.well]
-        if scan.seen:
-            rule = "where they are dense"
-            text = (
-                f"about {scan.expected:.2g} wanted objects per field are expected here, after {scan.found:.2g} in "
-                f"{scan.seen:g} fields; {density:.2g} over the plate"
-            )
-        else:
-            rule, text = "pre-scan", "nothing is known of it yet"
-        numbers = {"expected": scan.expected, "fields": scan.seen, "found": scan.found, "plate": density}
-        return Proposal(
-            well=well,
-            fields=scan.fields,
-            profile=self._search.found_by,
-            score=scan.expected,
-            why=Why(rule=rule, text=text, numbers=numbers, instead=instead),
         )

@@ -96,12 +96,14 @@ def compile_rules(params: RulesParams, setup: Setup) -> list[Rule]:
         if name not in readouts_of(setup):
             said = f"there is no readout {name!r}{nearest(name, readouts_of(setup))}"
             problems.append(Problem(said, where=f"policy.ranges.{name}"))
+    declared = dict(params.ranges)
     for name, (low, high) in params.ranges.items():
         if low is not None and high is not None and low >= high:
             problems.append(
                 Problem("the first number is the least, the second the greatest", where=f"policy.ranges.{name}")
             )
-    ranges = {level: vocabulary(setup, level, params.ranges) for level in ("well", "field")}
+            del declared[name]
+    ranges = {level: vocabulary(setup, level, declared) for level in ("well", "field")}
     rules = [_compiled(i, rule, ranges[rule.level], problems) for i, rule in enumerate(params.rules)]
     for i, given in enumerate(params.rules):
         _check_place(i, given, params, setup, problems)

@@ -144,7 +144,7 @@ class Facts:
     def columns(self, names: tuple[str, ...], level: str) -> dict[str, NDArray[Any]]:
         """Return the columns of some names, each of shape (rows,): numbers, or words as objects."""
         names = tuple(name for name in names if name != "field")
-        if level == "well":
+        if level == "well" or not names:
             return {name: self._of_wells(name) for name in names}
         wells = np.array([one.well for one in self._fields], dtype=np.int64)
         return {name: self._of_fields(name, wells) for name in names}

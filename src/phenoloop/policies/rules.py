@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -22,24 +21,12 @@ from phenoloop.policies.rule_checks import Rule, compile_rules, sorted_names
 from phenoloop.policies.rule_facts import Facts, FieldSeen
 from phenoloop.policies.rule_memory import Key, RuleMemory
 from phenoloop.policies.rule_params import RulesParams
-from phenoloop.policies.told import MAX_VETOED
+from phenoloop.policies.rule_wishes import RuleWishes, Wish
 
 TOLD: Final = 50
 """Wells or fields that the report lists of each rule."""
 
 Columns = Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    """A visit that a rule asks for; `row` is its row among the wells, or among the fields seen."""
-
-    rule: int
-    row: int
-    key: Key
-    fields: int
-    have: float
-    due_s: float = -math.inf
 
 
 class Rules:
@@ -62,7 +49,6 @@ class Rules:
     Params: ClassVar[type[RulesParams]] = RulesParams
 
     def __init__(self, params: RulesParams, setup: Setup) -> None:
-        self._params = params
         self._setup = setup
         self._rules = compile_rules(params, setup)
         self._places = {rule.name: i for i, rule in enumerate(self._rules)}
@@ -71,6 +57,7 @@ class Rules:
         self._fields: list[FieldSeen] = []
         self._rows: dict[Key, int] = {}
         self._memory = [RuleMemory(rule) for rule in self._rules]
+        self._wishes = RuleWishes(setup, self._memory, self._table, self._fields, params.fields_per_visit)
         self._told_s = 0.0
 
     def try_alone(self) -> None:
@@ -102,13 +89,13 @@ class Rules:
         for rule, rows in zip(self._rules, on, strict=True):
             if rule.stop is not None and rows.any():
                 return Stop(reason=self._reason(rule, columns, int(np.flatnonzero(rows)[0])))
-        wishes = self._wishes(on, left, context, k + 1)
+        wishes = self._wishes.of(on, left, context, k + 1)
         due = [wish for wish in wishes if wish.due_s <= context.at_s]
         # A visit that waits holds up those behind it: only where nothing else is to be done at all.
         later = sorted((wish for wish in wishes if wish.due_s > context.at_s), key=lambda wish: wish.due_s)
         chosen = due if due or context.pending else later[:1]
         if not chosen:
-            return [] if context.pending else Stop(reason=self._nothing(facts))
+            return [] if context.pending else Stop(reason=self._nothing(on, facts))
         following = [*chosen, *later][k:] if due else []
         instead = self._setup.wells[following[0].key[0]] if following else None
         return [self._proposal(wish, columns, instead) for wish in chosen[:k]]
@@ -167,100 +154,12 @@ class Rules:
                 seen.readouts.update({name: value for name, value in one.readouts.items() if value is not None})
 
     def _unused(self) -> NDArray[np.int64]:
-        used = [len(self._table.used(i, "main")) for i in range(len(self._setup.wells))]
-        return np.maximum(0, np.array(self._setup.fields, dtype=np.int64) - np.array(used, dtype=np.int64))
+        return np.maximum(0, np.array(self._setup.fields, dtype=np.int64) - self._table.used_fields("main"))
 
     def _facts(self, left: NDArray[np.int64], at_s: float) -> Facts:
         return Facts(self._setup, self._table, self._fields, left, at_s)
 
-    # -- what to do -------------------------------------------------------------------------------------------------
-
-    def _wishes(
-        self, on: Sequence[NDArray[np.bool_]], left: NDArray[np.int64], context: Context, enough: int
-    ) -> list[_Wish]:
-        """Return what is asked for, rule by rule, in each the wells with the fewest fields first.
-
-        No more is looked for once `enough` wishes are due.
-        """
-        gone = {
-            self._well(rule, int(row))
-            for rule, rows in zip(self._rules, on, strict=True)
-            if rule.params.do.leave is not None
-            for row in np.flatnonzero(rows)
-        }
-        coming = self._table.pending(context)
-        names = {(self._table.place(one.well), name) for one in context.pending for name in one.names}
-        taken: dict[Key, None] = {}
-        found: list[_Wish] = []
-        due = 0
-        for i, (rule, rows) in enumerate(zip(self._rules, on, strict=True)):
-            if rule.image is None:
-                continue
-            room, per_well = self._room(i, context), self._per_well(i, context)
-            for due_s, have, row in self._in_order(rule, np.flatnonzero(rows)):
-                if due >= enough or room < 1:
-                    break
-                well = self._well(rule, row)
-                key = (well, "" if rule.params.level == "well" else self._fields[row].name)
-                busy = coming[well] > 0 if not key[1] else key in names
-                if well in gone or busy or key in taken or self._memory[i].vetoed.get(key, 0) >= MAX_VETOED:
-                    continue
-                fields = int(min(self._fields_for(i, key, left), room, per_well.get(well, math.inf)))
-                if fields >= 1:
-                    room -= fields
-                    if well in per_well:
-                        per_well[well] -= fields
-                    taken[key] = None
-                    due += due_s <= context.at_s
-                    found.append(_Wish(rule=i, row=row, key=key, fields=fields, have=have, due_s=due_s))
-        return found
-
-    def _in_order(self, rule: Rule, rows: NDArray[np.int64]) -> list[tuple[float, int, int]]:
-        """Return (when due, fields or looks so far, row) of the rows of a rule, what comes first first."""
-        image = rule.image
-        assert image is not None
-        if rule.params.level == "well":
-            return sorted((-math.inf, len(self._table.used(int(row), image.profile)), int(row)) for row in rows)
-        seen = [(self._fields[int(row)], int(row)) for row in rows]
-        return sorted(
-            (-math.inf if image.every is None else one.last_s + image.every, one.looks, row) for one, row in seen
-        )
-
-    def _room(self, i: int, context: Context) -> float:
-        """Return the fields that a rule may still image in all."""
-        limit = self._rules[i].params.limits.fields
-        if limit is None:
-            return math.inf
-        under_way = sum(one.fields for one in context.pending if one.by == self._rules[i].name)
-        return limit - self._memory[i].total - under_way
-
-    def _per_well(self, i: int, context: Context) -> dict[int, int]:
-        """Return the fields that a rule may still image in each well; nothing where it has no such limit."""
-        rule, spent = self._rules[i], self._memory[i].spent
-        limit = rule.params.limits.per_well
-        if limit is None:
-            return {}
-        found = {well: limit - spent.get((well, ""), 0) for well in range(len(self._setup.wells))}
-        for one in context.pending:
-            place = self._table.place(one.well)
-            if one.by == rule.name and place is not None:
-                found[place] -= one.fields
-        return found
-
-    def _fields_for(self, i: int, key: Key, left: NDArray[np.int64]) -> float:
-        """Return how many fields a rule wants of a well, as far as there are any; 1 or 0 for a field."""
-        rule, well = self._rules[i], key[0]
-        image, again = rule.image, rule.params.limits.per_field
-        assert image is not None
-        if key[1]:
-            return float(again is None or self._memory[i].spent.get(key, 0) < again)
-        if image.profile == "main":
-            unused = int(left[well])
-        else:
-            unused = self._setup.fields[well] - len(self._table.used(well, image.profile))
-        return min(image.fields or self._params.fields_per_visit, unused)
-
-    def _proposal(self, wish: _Wish, columns: Mapping[str, Columns], instead: str | None) -> Proposal:
+    def _proposal(self, wish: Wish, columns: Mapping[str, Columns], instead: str | None) -> Proposal:
         rule = self._rules[wish.rule]
         assert rule.image is not None
         shown = self._shown(rule, columns, wish.row)
@@ -293,17 +192,24 @@ class Rules:
         because = rule.because.fill(shown)
         return f"{rule.stop.fill(shown)}{': ' if because else ''}{because} (rule {rule.name})"
 
-    def _nothing(self, facts: Facts) -> str:
-        unknown = [
-            f"{memory.rule.name} is unknown in {said['rows']} {memory.rule.params.level}s: {said['missing']}"
-            for memory in self._memory
-            if (said := memory.unknown(facts))
-        ]
-        return "; ".join(["no rule asks for another image", *unknown])
-
-    def _well(self, rule: Rule, row: int) -> int:
-        return row if rule.params.level == "well" else self._fields[row].well
+    def _nothing(self, on: Sequence[NDArray[np.bool_]], facts: Facts) -> str:
+        """Return why no rule asks for an image: what each has had, and where one is on and cannot have more."""
+        said = ["no rule asks for another image"]
+        for memory, rows in zip(self._memory, on, strict=True):
+            rule, unknown = memory.rule, memory.unknown(facts)
+            if rule.image is not None:
+                taken = f"{rule.name} took {memory.total} {'field' if memory.total == 1 else 'fields'}"
+                fits = f", and fits {_count(rows, rule)} that may have no more" if rows.any() else ""
+                said.append(taken + fits)
+            if unknown:
+                said.append(f"{rule.name} is unknown in {unknown['rows']} {rule.params.level}s: {unknown['missing']}")
+        return "; ".join(said)
 
     def _name(self, rule: Rule, row: int) -> str:
-        well = self._setup.wells[self._well(rule, row)]
+        well = self._setup.wells[self._wishes.well(rule, row)]
         return well if rule.params.level == "well" else f"{well} field {self._fields[row].name}"
+
+
+def _count(rows: NDArray[np.bool_], rule: Rule) -> str:
+    count = int(rows.sum())
+    return f"{count} {rule.params.level}{'' if count == 1 else 's'}"

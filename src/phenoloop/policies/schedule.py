@@ -12,6 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from phenoloop.model import Context, Setup, Visit, VisitResult
 from phenoloop.policies.told import MAX_VETOED
 
@@ -63,10 +66,17 @@ class Schedule:
         """Time points of each field; None: no end."""
         self._index = {well: i for i, well in enumerate(setup.wells)}
         self.keys: tuple[Key, ...] = tuple((i, name) for i, names in enumerate(setup.field_names) for name in names)
+        self._place = {key: place for place, key in enumerate(self.keys)}
+        self._well = np.array([i for i, _ in self.keys], dtype=np.intp)
+        # Kept up to date look by look: a large plate is gone through too slowly for every ask.
+        self._due_s: NDArray[np.float64] = np.full(len(self.keys), -math.inf)
+        """When each field is due again: ``-inf`` before its first look, ``inf`` where it had its last."""
         self._first_s: dict[Key, float] = {}
         self._next: dict[Key, int] = {}
         self._rested_s: dict[Key, float] = {}
         self._vetoed: dict[Key, int] = {}
+        self.points_to_come = 0 if self.points is None else self.points * len(self.keys)
+        """Time points that all fields together still have; 0 where there is no end to count to."""
         self.looks: dict[Key, int] = {}
         """Time points that were tried, by field."""
         self.left_out: dict[Key, int] = {}
@@ -88,6 +98,8 @@ class Schedule:
         if all(field.status == "vetoed" for field in result.fields):
             for key in keys:
                 self._vetoed[key] = self._vetoed.get(key, 0) + 1
+                if self._vetoed[key] >= MAX_VETOED and key in self._place:
+                    self._due_s[self._place[key]] = math.inf
             return points
         seen = [field.at_s for field in result.fields if field.at_s is not None]
         if not seen and visit.not_before_s is not None and result.at_s < visit.not_before_s:
@@ -99,37 +111,67 @@ class Schedule:
             first_s = self._first_s.setdefault(key, looked_s)
             expected, passed = self._next.get(key, 0), (looked_s - first_s) / self.every_s
             if passed < expected - _PUNCTUAL:
+                self._renew(key)
                 continue
             point = math.floor(passed + _PUNCTUAL)
-            self._rested_s[key] = looked_s + LEAST_GAP * self.every_s
             points[key] = None
             self.looks[key] = self.looks.get(key, 0) + 1
             if point > expected:
                 self.left_out[key] = self.left_out.get(key, 0) + point - expected
+            before = self.points_left(key)
             self._next[key] = point + 1
+            self.points_to_come -= before - self.points_left(key)
+            self._rested_s[key] = looked_s + LEAST_GAP * self.every_s
+            self._renew(key)
         return points
 
-    def next_of(self, key: Key, started_s: float) -> Due | None:
-        """Return the next time point of a field; None when it has had its last, or is better left alone."""
-        point = self._next.get(key, 0)
-        if self._vetoed.get(key, 0) >= MAX_VETOED or (self.points is not None and point >= self.points):
-            return None
-        first_s = self._first_s.get(key)
-        if first_s is None:
-            return Due(key=key, at_s=started_s, point=point)
-        return Due(key=key, at_s=max(first_s + point * self.every_s, self._rested_s[key]), point=point)
+    def soonest_s(self, context: Context) -> float | None:
+        """Return when the soonest time point of a field that is not under way is due; None when there is none."""
+        least = float(self._waiting(context).min(initial=math.inf))
+        return least if least < math.inf else None
 
-    def due(self, context: Context) -> list[Due]:
-        """Return the next time point of every field that has one and is not under way, soonest first."""
-        away = pending_keys(context, self._index, self.profile)
-        found = [
-            due for key in self.keys if key not in away and (due := self.next_of(key, context.started_s)) is not None
+    def due(self, context: Context, until_s: float = math.inf, most: int | None = None) -> list[Due]:
+        """Return the next time point of every field that has one and is not under way, soonest first.
+
+        Parameters
+        ----------
+        context : Context
+            Of this ask.
+        until_s : float
+            Only those that are due by then.
+        most : int, optional
+            The first so many are enough, and with them the others of the same wells, which may go along with them.
+        """
+        at_s = self._waiting(context)
+        order = np.argsort(at_s, kind="stable")  # ties stay in the order of `keys`
+        order = order[(at_s[order] <= until_s) & (at_s[order] < math.inf)]
+        if most is not None and len(order) > most:
+            wells = self._well[order]
+            along = np.isin(wells, wells[:most])
+            order = order[along]
+        return [
+            Due(key=self.keys[place], at_s=float(at_s[place]), point=self._next.get(self.keys[place], 0))
+            for place in order.tolist()
         ]
-        return sorted(found, key=lambda due: due.at_s)  # a stable sort: ties stay in the order of `keys`
 
     def points_left(self, key: Key) -> int:
         """Return how many time points a field still has; 0 where there is no end to count to."""
         return 0 if self.points is None else max(0, self.points - self._next.get(key, 0))
+
+    def _waiting(self, context: Context) -> NDArray[np.float64]:
+        """Return when each field is due, in the order of `keys`; ``inf`` where it is under way or has had its last."""
+        at_s = np.where(np.isneginf(self._due_s), context.started_s, self._due_s)
+        away = [self._place[key] for key in pending_keys(context, self._index, self.profile) if key in self._place]
+        at_s[away] = math.inf
+        return at_s
+
+    def _renew(self, key: Key) -> None:
+        """Work out when a field that was looked at is due again."""
+        place, point = self._place.get(key), self._next.get(key, 0)
+        if place is None:
+            return
+        over = self.points is not None and point >= self.points
+        self._due_s[place] = math.inf if over else max(self._first_s[key] + point * self.every_s, self._rested_s[key])
 
 
 def pending_keys(context: Context, index: dict[str, int], profile: str | None = None) -> dict[Key, None]:

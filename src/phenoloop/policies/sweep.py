@@ -6,9 +6,11 @@ In a time-lapse it is the fixed grid again and again: each field at its interval
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from heapq import heapify, heappop, heapreplace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from phenoloop.model import Context, Proposal, Setup, Stop, Visit, VisitResult, Why
@@ -48,8 +50,10 @@ class Sweep:
         self._told = Told(setup, None)
         count = len(setup.wells)
         chance = np.random.Generator(np.random.PCG64(np.random.SeedSequence([setup.seed, count])))
-        order = chance.permutation(count) if params.order == "random" else np.arange(count)
-        self._place = {int(well): place for place, well in enumerate(order)}
+        self._order = chance.permutation(count) if params.order == "random" else np.arange(count)
+        self._place = np.argsort(self._order)
+        self._fields = np.array(setup.fields, dtype=np.int64)
+        self._width = count if params.passes == "rounds" else max(setup.fields, default=0) + 1
         main = setup.profiles.get("main")
         self._schedule = None if main is None or main.every_s is None else Schedule(setup)
 
@@ -57,24 +61,46 @@ class Sweep:
         """Propose the next `k` visits of the grid; see `phenoloop.ports.Policy`."""
         if self._schedule is not None:
             return self._time_points(self._schedule, k, context)
-        left = self._told.left(context, patient=True)
-        per_visit = self._params.fields_per_visit
-        wishes: list[tuple[tuple[int, int], int, int]] = []
-        for i, total in enumerate(self._setup.fields):
-            for ahead in range(0, int(left[i]), per_visit):
-                visits = (total - int(left[i]) + ahead) // per_visit
-                key = (visits, self._place[i]) if self._params.passes == "rounds" else (self._place[i], visits)
-                wishes.append((key, i, min(per_visit, int(left[i]) - ahead)))
-        wishes.sort()
-        if not wishes:
+        steps = self._next(k + 1, self._told.left(context, patient=True))
+        if not steps:
             return [] if context.pending else Stop(reason="every field was imaged")
-        following = wishes[k][1] if len(wishes) > k else None
-        instead = None if following is None else self._setup.wells[following]
-        return [self._proposal(key, i, fields, instead) for key, i, fields in wishes[:k]]
+        instead = self._setup.wells[self._visit_of(steps[k][0])[0]] if len(steps) > k else None
+        return [self._proposal(step, fields, instead) for step, fields in steps[:k]]
+
+    def _next(self, count: int, left: NDArray[np.int64]) -> list[tuple[int, int]]:
+        """Return step and fields of the next visits of the grid, `count` at most.
+
+        A step is the place of a visit in the order of the whole grid, as one number: a large plate has many, and tuples
+        of so many would be work for the garbage collector at every ask.
+        """
+        per_visit, rounds = self._params.fields_per_visit, self._params.passes == "rounds"
+        visits = (self._fields - left) // per_visit
+        first, second = (visits, self._place) if rounds else (self._place, visits)
+        # The next visit of each well; that after it follows once it is taken.
+        following: list[int] = (first * self._width + second)[left > 0].tolist()
+        heapify(following)
+        rest = left.tolist()
+        found: list[tuple[int, int]] = []
+        while following and len(found) < count:
+            step = following[0]
+            well, _ = self._visit_of(step)
+            found.append((step, min(per_visit, rest[well])))
+            rest[well] -= per_visit
+            if rest[well] > 0:
+                heapreplace(following, step + (self._width if rounds else 1))
+            else:
+                heappop(following)
+        return found
+
+    def _visit_of(self, step: int) -> tuple[int, int]:
+        """Return the well of a step, and how many visits it had before."""
+        first, second = divmod(step, self._width)
+        visits, place = (first, second) if self._params.passes == "rounds" else (second, first)
+        return int(self._order[place]), visits
 
     def _time_points(self, schedule: Schedule, k: int, context: Context) -> Sequence[Proposal] | Stop:
         """Propose what is due soonest; the microscope waits for it."""
-        dues = sorted(schedule.due(context), key=lambda due: (due.at_s, self._place[due.key[0]]))
+        dues = sorted(schedule.due(context), key=lambda due: (due.at_s, int(self._place[due.key[0]])))
         visits = together(dues, context.at_s, self._params.fields_per_visit)
         if not visits:
             done = f"the time-lapse of {spoken(schedule.every_s)} steps is complete"
@@ -92,19 +118,17 @@ class Sweep:
             for rank, visit in enumerate(visits[:k])
         ]
 
-    def _proposal(self, key: tuple[int, int], i: int, fields: int, instead: str | None) -> Proposal:
-        wells = len(self._setup.wells)
-        first, second = key
-        visits, place = key if self._params.passes == "rounds" else (second, first)
+    def _proposal(self, step: int, fields: int, instead: str | None) -> Proposal:
+        well, visits = self._visit_of(step)
+        place = int(self._place[well])
         why = Why(
             rule="next of the grid",
-            text=f"visit {visits + 1} to well {place + 1} of {wells} in {self._params.order} order",
+            text=f"visit {visits + 1} to well {place + 1} of {len(self._setup.wells)} in {self._params.order} order",
             numbers={"visit": visits + 1, "place": place + 1},
             instead=instead,
         )
         # Whole numbers: the order of the core, by score, is the order of the grid.
-        width = wells if self._params.passes == "rounds" else max(self._setup.fields) + 1
-        return Proposal(well=self._setup.wells[i], fields=fields, score=float(-(first * width + second)), why=why)
+        return Proposal(well=self._setup.wells[well], fields=fields, score=float(-step), why=why)
 
     def tell(self, visit: Visit, result: VisitResult) -> None:
         """Take in a result; only denials change what is asked next."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phenoloop.model import CONFIRM, Context, Setup, Visit, VisitResult
-from phenoloop.numerics.evidence import WellSums, summarise
+from phenoloop.numerics.well_sums import WellSums, summarise
 
 MAX_FAILED: Final = 3
 """Fields in a row without a usable value after which an adaptive policy leaves a well alone."""
@@ -38,10 +38,13 @@ class Told:
         self._values: list[dict[str, float]] = [{} for _ in setup.wells]
         # Kept up to date well by well: a large plate is summed too slowly for every ask.
         self._sums = summarise([()] * len(setup.wells))
+        self._first = summarise([()] * len(setup.wells))
         self.confirmed = [0] * len(setup.wells)
         """Accepted fields of each well that were taken to confirm its call."""
         self.fields = 0
         """Fields that were tried, whatever became of them."""
+        self.looked_at = 0
+        """Wells of which anything is known."""
         self._failed = [0] * len(setup.wells)
         self._vetoed = [0] * len(setup.wells)
 
@@ -55,6 +58,7 @@ class Told:
             return
         self._vetoed[i] = 0
         self.fields += len(result.fields)
+        was_new = not self._values[i]
         for field in result.fields:
             value = 0.0 if self._readout is None else field.readouts.get(self._readout)
             if field.status == "ok" and value is not None and math.isfinite(value):
@@ -66,15 +70,17 @@ class Told:
             else:
                 self._failed[i] += 1
         now = summarise([list(self._values[i].values())])
-        for all_wells, well in zip(self._arrays(), (now.n, now.mean, now.scatter), strict=True):
-            all_wells[i] = well[0]
+        self.looked_at += was_new and bool(self._values[i])
+        for known in (self._sums, self._first) if was_new else (self._sums,):
+            known.n[i], known.mean[i], known.scatter[i] = now.n[0], now.mean[0], now.scatter[0]
 
     def sums(self) -> WellSums:
         """Return count, mean and scatter of the accepted values of each well."""
-        return WellSums(*(values.copy() for values in self._arrays()))
+        return WellSums(self._sums.n.copy(), self._sums.mean.copy(), self._sums.scatter.copy())
 
-    def _arrays(self) -> tuple[NDArray[np.float64], ...]:
-        return self._sums.n, self._sums.mean, self._sums.scatter
+    def first_looks(self) -> WellSums:
+        """Return the same of the first visit to each well that gave a value."""
+        return WellSums(self._first.n.copy(), self._first.mean.copy(), self._first.scatter.copy())
 
     def pending(self, context: Context) -> NDArray[np.int64]:
         """Return the fields of each well that are under way."""

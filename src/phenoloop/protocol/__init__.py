@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from phenoloop.protocol.forecasting import Forecast, forecast
     from phenoloop.protocol.loaded import Loaded, plan_hash
-    from phenoloop.protocol.microscope_file import shared_folder
+    from phenoloop.protocol.microscope_folders import shared_folder
     from phenoloop.protocol.resolve import load, load_text
     from phenoloop.protocol.schema import json_schema, microscope_schema
 
@@ -37,7 +37,7 @@ _HOME: Final = {
     "load_text": "resolve",
     "microscope_schema": "schema",
     "plan_hash": "loaded",
-    "shared_folder": "microscope_file",
+    "shared_folder": "microscope_folders",
 }
 
 

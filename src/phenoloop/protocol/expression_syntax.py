@@ -55,19 +55,23 @@ _TOKEN: Final = re.compile(
     (?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?![A-Za-z_0-9.]))
   | (?P<text>'[^'\\\n]*'|"[^"\\\n]*")
   | (?P<name>[A-Za-z_][A-Za-z_0-9]*(?:\.[A-Za-z_][A-Za-z_0-9]*)?)
-  | (?P<sign>==|!=|<=|>=|\*\*|//|&&|\|\||[-+*/%<>(),\[\]])
+  | (?P<sign>==|!=|<>|<=|>=|\*\*|//|&&|\|\||[-+*/%<>(),\[\]])
   )""",
     re.VERBOSE | re.ASCII,
 )
 _Part = Callable[[], Node]
 _WORDS: Final = frozenset({"and", "or", "not", "in"})
 _COMPARE: Final = frozenset({"==", "!=", "<", "<=", ">", ">="})
+_AFTER_A_SHARE: Final = _COMPARE | {"and", "or", ")", ","}
 _HINTS: Final = {
     "**": "there is no power here; write a product",
     "//": "there is no whole division here; use /",
     "&&": "write 'and'",
     "||": "write 'or'",
     "=": "to compare, write ==",
+    "=>": "write >=",
+    "=<": "write <=",
+    "<>": "write !=",
     "&": "write 'and'",
     "|": "write 'or'",
     "!": "write 'not' or !=",
@@ -94,9 +98,9 @@ def _tokens(source: str) -> list[_Token]:
         match = _TOKEN.match(source, position)
         if match is None or match.lastgroup is None:
             start = position + len(source[position:]) - len(source[position:].lstrip())
-            character = source[start]
-            hint = _HINTS.get(character)
-            raise ExpressionError(f"unexpected {character!r}" + (f": {hint}" if hint else ""), start)
+            said = source[start : start + 2] if source[start : start + 2] in _HINTS else source[start]
+            hint = _HINTS.get(said)
+            raise ExpressionError(f"unexpected {said!r}" + (f": {hint}" if hint else ""), start)
         kind, text = match.lastgroup, match.group(match.lastgroup)
         found.append(_Token("word" if text in _WORDS else kind, text, match.start(match.lastgroup)))
         position = match.end()
@@ -228,6 +232,9 @@ class _Parser:
     def _chain(self, signs: tuple[str, ...], part: _Part) -> Node:
         node = part()
         while token := self._take(*signs):
+            if token.text == "%" and (self._now.kind == "end" or self._now.text in _AFTER_A_SHARE):
+                share = f"{node.value:g} % as {node.value / 100:g}" if isinstance(node, Number) else "50 % as 0.5"
+                raise ExpressionError(f"'%' is the remainder of a division here; write {share}", token.at)
             node = self._count(Arithmetic(token.at, token.text, node, part()))
         return node
 

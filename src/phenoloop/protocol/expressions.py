@@ -16,23 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phenoloop.model import Scalar, features
-from phenoloop.protocol import expression_values as values
+from phenoloop.protocol.expression_evaluation import Evaluation
 from phenoloop.protocol.expression_syntax import ExpressionError, parse
-from phenoloop.protocol.expression_tree import (
-    Arithmetic,
-    Call,
-    Comparison,
-    Logic,
-    Membership,
-    Name,
-    Negative,
-    Node,
-    Not,
-    Number,
-    Text,
-)
-from phenoloop.protocol.expression_types import AGGREGATES, EACH, TypeCheck
-from phenoloop.protocol.expression_values import Value
+from phenoloop.protocol.expression_tree import Node
+from phenoloop.protocol.expression_types import EACH, TypeCheck
 
 __all__ = [
     "ExpressionError",
@@ -54,8 +41,8 @@ def object_names(channels: Iterable[str], spots: Iterable[str]) -> tuple[str, ..
 
 
 @dataclass(frozen=True, slots=True)
-class Readout:
-    """A compiled readout: one number per field from the table of its objects. Picklable.
+class Compiled:
+    """A checked expression. Picklable.
 
     Attributes
     ----------
@@ -65,13 +52,36 @@ class Readout:
         As parsed.
     names_used : tuple of str
         Columns it looks at, in order of first use.
-    uses_count : bool
-        It depends on how many objects there are, so a gate on their number would select on the readout itself.
     """
 
     source: str
     tree: Node
     names_used: tuple[str, ...]
+
+    def _rows(self, columns: Mapping[str, NDArray[Any]], n: int) -> NDArray[np.float64]:
+        """Return one value per row, shape (n,); a condition is 1 or 0, NaN is unknown."""
+        return np.array(np.broadcast_to(Evaluation(columns, n).value(self.tree), (n,)), dtype=np.float64)
+
+    def _one(self, columns: Mapping[str, Any], n: int) -> float | None:
+        """Return the one value, None where it is unknown."""
+        result = float(Evaluation(columns, n).value(self.tree))
+        return None if np.isnan(result) else result
+
+    def _numbers(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
+        """Return the columns that it looks at, as numbers."""
+        return {name: np.asarray(columns[name], dtype=np.float64) for name in self.names_used}
+
+
+@dataclass(frozen=True, slots=True)
+class Readout(Compiled):
+    """A readout: one number per field from the table of its objects.
+
+    Attributes
+    ----------
+    uses_count : bool
+        It depends on how many objects there are, so a gate on their number would select on the readout itself.
+    """
+
     uses_count: bool
 
     def evaluate(self, columns: Mapping[str, NDArray[Any]], n: int) -> float | None:
@@ -94,28 +104,12 @@ class Readout:
         KeyError
             If a column that the readout names is not in the table.
         """
-        table = {name: np.asarray(columns[name], dtype=np.float64) for name in self.names_used}
-        result = float(_Evaluation(table, n).value(self.tree))
-        return None if np.isnan(result) else result
+        return self._one(self._numbers(columns), n)
 
 
 @dataclass(frozen=True, slots=True)
-class PerObject:
-    """A compiled number or condition per object. Picklable.
-
-    Attributes
-    ----------
-    source : str
-        As written.
-    tree : Node
-        As parsed.
-    names_used : tuple of str
-        Columns it looks at, in order of first use.
-    """
-
-    source: str
-    tree: Node
-    names_used: tuple[str, ...]
+class PerObject(Compiled):
+    """A number or a condition per object."""
 
     def evaluate(self, columns: Mapping[str, NDArray[Any]], n: int) -> NDArray[np.float64]:
         """Return one value per object, shape (n,); a condition is 1 or 0, NaN is unknown.
@@ -132,51 +126,22 @@ class PerObject:
         KeyError
             If a column that it names is not in the table.
         """
-        table = {name: np.asarray(columns[name], dtype=np.float64) for name in self.names_used}
-        return np.array(np.broadcast_to(_Evaluation(table, n).value(self.tree), (n,)), dtype=np.float64)
+        return self._rows(self._numbers(columns), n)
 
 
 @dataclass(frozen=True, slots=True)
-class WellCondition:
-    """A compiled condition over one row of the plate map. Picklable.
-
-    Attributes
-    ----------
-    source : str
-        As written.
-    tree : Node
-        As parsed.
-    names_used : tuple of str
-        Columns it looks at.
-    """
-
-    source: str
-    tree: Node
-    names_used: tuple[str, ...]
+class WellCondition(Compiled):
+    """A condition over one row of the plate map."""
 
     def evaluate(self, row: Mapping[str, Scalar]) -> bool | None:
         """Return whether the condition holds for a well; None is unknown (a cell that it needs is empty)."""
-        result = float(_Evaluation(row, 0).value(self.tree))
-        return None if np.isnan(result) else bool(result)
+        result = self._one(row, 0)
+        return None if result is None else bool(result)
 
 
 @dataclass(frozen=True, slots=True)
-class TableCondition:
-    """A compiled condition over all rows of a table. Picklable.
-
-    Attributes
-    ----------
-    source : str
-        As written.
-    tree : Node
-        As parsed.
-    names_used : tuple of str
-        Columns it looks at.
-    """
-
-    source: str
-    tree: Node
-    names_used: tuple[str, ...]
+class TableCondition(Compiled):
+    """A condition over all rows of a table."""
 
     def evaluate(self, columns: Mapping[str, NDArray[Any]], n: int) -> NDArray[np.float64]:
         """Return 1, 0 or NaN (unknown) for each row, shape (n,).
@@ -188,7 +153,7 @@ class TableCondition:
         n : int
             Number of rows.
         """
-        return np.array(np.broadcast_to(_Evaluation(columns, n).value(self.tree), (n,)), dtype=np.float64)
+        return self._rows(columns, n)
 
 
 def compile_readout(source: str, names: Iterable[str]) -> Readout:
@@ -262,12 +227,7 @@ def compile_well(source: str, columns: Mapping[str, str]) -> WellCondition:
     ExpressionError
         If it is not in the language, names no column, mixes numbers with words, or is no condition.
     """
-    tree = parse(source)
-    check = TypeCheck(columns, objects=False)
-    kind, _ = check.visit(tree)
-    if kind != "condition":
-        raise ExpressionError(f"this is a {kind}, and a condition is needed: compare it with something", tree.at)
-    return WellCondition(source, tree, tuple(check.used))
+    return WellCondition(source, *_condition(source, TypeCheck(columns, objects=False)))
 
 
 def compile_table(source: str, columns: Mapping[str, str], place: str) -> TableCondition:
@@ -287,96 +247,13 @@ def compile_table(source: str, columns: Mapping[str, str], place: str) -> TableC
     ExpressionError
         If it is not in the language, names no column, mixes numbers with words, or is no condition.
     """
+    return TableCondition(source, *_condition(source, TypeCheck(columns, objects=False, place=place)))
+
+
+def _condition(source: str, check: TypeCheck) -> tuple[Node, tuple[str, ...]]:
+    """Return the tree of a condition, and the names in it."""
     tree = parse(source)
-    check = TypeCheck(columns, objects=False, place=place)
     kind, _ = check.visit(tree)
     if kind != "condition":
         raise ExpressionError(f"this is a {kind}, and a condition is needed: compare it with something", tree.at)
-    return TableCondition(source, tree, tuple(check.used))
-
-
-class _Evaluation:
-    """One pass over the tree with the data of one field or one well."""
-
-    def __init__(self, columns: Mapping[str, Any], n: int) -> None:
-        self._columns = columns
-        self._n = n
-
-    def value(self, node: Node) -> Value:
-        match node:
-            case Number():
-                return np.asarray(node.value)
-            case Name():
-                cell = self._columns.get(node.name)
-                return np.asarray(np.nan if cell is None else cell, dtype=np.float64)
-            case Negative():
-                return -self.value(node.operand)
-            case Arithmetic():
-                return values.arithmetic(node.operator, self.value(node.left), self.value(node.right))
-            case Comparison():
-                return self._comparison(node)
-            case Membership():
-                found = np.asarray(0.0)
-                for option in node.options:
-                    found = values.either(found, self._pair("==", node.item, option))
-                return values.negate(found) if node.negated else found
-            case Not():
-                return values.negate(self.value(node.operand))
-            case Logic():
-                join = values.both if node.operator == "and" else values.either
-                result = self.value(node.operands[0])
-                for operand in node.operands[1:]:
-                    result = join(result, self.value(operand))
-                return result
-            case Call():
-                return self._call(node)
-        raise ExpressionError("not in the language", node.at)
-
-    def _comparison(self, node: Comparison) -> Value:
-        result = np.asarray(1.0)
-        for operator, left, right in zip(node.operators, node.operands, node.operands[1:], strict=False):
-            result = values.both(result, self._pair(operator, left, right))
-        return result
-
-    def _pair(self, operator: str, left: Node, right: Node) -> Value:
-        one, other = self._word(left), self._word(right)
-        if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
-            return values.compare_words(operator, one, other)
-        if isinstance(one, str) and isinstance(other, str):
-            return np.asarray(float((one == other) == (operator == "==")))
-        if isinstance(one, str) or isinstance(other, str):
-            return np.asarray(np.nan)  # a word against an empty cell
-        return values.compare(operator, self.value(left), self.value(right))
-
-    def _word(self, node: Node) -> str | NDArray[np.object_] | None:
-        found = (
-            node.value if isinstance(node, Text) else self._columns.get(node.name) if isinstance(node, Name) else None
-        )
-        if isinstance(found, np.ndarray):
-            return found if found.dtype == np.object_ else None
-        return found if isinstance(found, str) else None
-
-    def _call(self, node: Call) -> Value:
-        name, arguments = node.function, node.arguments
-        if name == "count":
-            if not arguments:
-                return np.asarray(float(self._n))
-            return np.asarray(float(np.count_nonzero(self._spread(arguments[0]) == 1)))
-        if name == "z":
-            return values.robust_z(self._spread(arguments[0]))
-        if name not in AGGREGATES:
-            return values.elementwise(name, *(self.value(argument) for argument in arguments))
-        if name in ("min", "max") and len(arguments) > 1 and not _is_condition(arguments[1]):
-            return values.elementwise(name, *(self.value(argument) for argument in arguments))
-        share = None
-        if name == "quantile" and isinstance(arguments[1], Number):
-            share, arguments = arguments[1].value, (arguments[0], *arguments[2:])
-        chosen = self._spread(arguments[1]) == 1 if len(arguments) > 1 else np.ones(self._n, dtype=np.bool_)
-        return values.reduce(name, self._spread(arguments[0]), chosen, share)
-
-    def _spread(self, node: Node) -> Value:
-        return np.broadcast_to(self.value(node), (self._n,))
-
-
-def _is_condition(node: Node) -> bool:
-    return isinstance(node, Comparison | Membership | Not | Logic)
+    return tree, tuple(check.used)

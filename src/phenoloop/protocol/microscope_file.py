@@ -1,129 +1,23 @@
-"""The microscope file: what a facility writes once about its instrument, and where such files are looked for."""
+"""A microscope file and the Micro-Manager configuration it names, read together and held against each other."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
-
-import phenoloop
 from phenoloop.errors import ProtocolError
 from phenoloop.model import CostModel, MicroscopePlan, StageBox
-from phenoloop.protocol.base import StrictModel
 from phenoloop.protocol.cfg import Cfg, read_cfg
+from phenoloop.protocol.microscope_folders import find_cfg, find_microscope, known_cfgs, known_microscopes
+from phenoloop.protocol.microscope_models import CameraBlock, MicroscopeFile
 from phenoloop.protocol.names import nearest
 from phenoloop.protocol.problems import Problems, validate
-from phenoloop.protocol.quantities import Acceleration, Angle, Bytes, Duration, Length, Speed
+from phenoloop.protocol.yaml_reader import read
 from phenoloop.protocol.yaml_source import Path as KeyPath
-from phenoloop.protocol.yaml_source import Source, read
-
-Range = tuple[Length, Length]
-
-
-class A1(StrictModel):
-    """Stage position of the centre of well A1."""
-
-    x: Length = 0.0
-    y: Length = 0.0
-
-
-class StageBlock(StrictModel):
-    """The stage: where it may go, where the plate lies on it, and when a move is done."""
-
-    x: Range | None = Field(default=None, description="smallest and largest allowed position")
-    y: Range | None = None
-    z: Range | None = None
-    a1: A1 = A1()
-    rotation: Angle = Field(default=0.0, description="of the plate, anticlockwise")
-    tolerance: Length = Field(default=1.0, gt=0, description="a position is reached when it is this close")
-    z_tolerance: Length = Field(default=0.2, gt=0)
-    settle: Duration = Field(default=0.0, description="rest after a move")
-    timeout: Duration = Field(default=20.0, gt=0, description="of stage moves and other waits")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> StageBlock:
-        for axis in ("x", "y", "z"):
-            bounds = getattr(self, axis)
-            if bounds is not None and bounds[0] > bounds[1]:
-                raise PydanticCustomError("stage", "the limits of {axis} are the wrong way round", {"axis": axis})
-        return self
-
-
-class OffsetBlock(StrictModel):
-    """How far the stage and the focus must go so that an objective looks at what the first one looked at."""
-
-    x: Length = 0.0
-    y: Length = 0.0
-    z: Length = 0.0
-
-
-class ObjectiveBlock(StrictModel):
-    """An objective by the name that protocols use."""
-
-    preset: str
-    group: str = "Objective"
-    pixel_size: Length | None = Field(
-        default=None, gt=0, description="of an unbinned pixel; from the .cfg unless given"
-    )
-    offset: OffsetBlock = Field(
-        default=OffsetBlock(), description="how far stage and focus go to look at the same place as without offset"
-    )
-    safe_height: Length | None = Field(
-        default=None, description="where the focus drive goes before this objective comes or leaves"
-    )
-
-
-class CameraBlock(StrictModel):
-    """An unbinned frame of the camera."""
-
-    width: int = Field(ge=1)
-    height: int = Field(ge=1)
-    bits: int = Field(default=16, ge=1, le=16)
-    buffer: Bytes = Field(default=256_000_000, description="circular buffer")
-    rotation: Angle = Field(default=0.0, description="of the picture on the stage, anticlockwise")
-    mirrored: bool = Field(default=False, description="left and right are exchanged before the picture is turned")
-
-    def image_axes(self) -> tuple[float, float, float, float]:
-        """Return where columns and rows lie on the stage; see `ProfilePlan.image_axes`."""
-        cos, sin = math.cos(math.radians(self.rotation)), math.sin(math.radians(self.rotation))
-        right = -1.0 if self.mirrored else 1.0
-        # Rows run against y. Rounded: the last bits of a sine are not the same on every machine.
-        a, b, c, d = (round(value, 12) + 0.0 for value in (right * cos, sin, right * sin, -cos))
-        return a, b, c, d
-
-
-class CostBlock(StrictModel):
-    """How long things take, for the virtual clock, the order of visits and the forecast."""
-
-    stage_speed: Speed = 20_000.0
-    stage_acceleration: Acceleration = 100_000.0
-    settle: Duration = 0.08
-    channel: Duration = 0.05
-    objective: Duration = 2.0
-    z: Duration = 0.02
-    readout: Duration = 0.03
-
-
-class MicroscopeFile(StrictModel):
-    """A whole microscope file."""
-
-    config: str = Field(description="the Micro-Manager .cfg, relative to this file")
-    channel_group: str | None = Field(default=None, description="what the .cfg says unless given")
-    stage: StageBlock = StageBlock()
-    objectives: dict[str, ObjectiveBlock] = Field(default_factory=dict)
-    pixel_size: Length | None = Field(default=None, gt=0, description="where no objective is named")
-    camera: CameraBlock | None = None
-    cost: CostBlock = CostBlock()
-    retries: int = Field(default=2, ge=0, le=10, description="attempts per hardware call beyond the first")
-    startup: dict[str, dict[str, str | int | float]] = Field(default_factory=dict, description="set after loading")
-    safe_state: dict[str, dict[str, str | int | float]] = Field(default_factory=dict, description="set at the end")
-    record: dict[str, list[str]] = Field(default_factory=dict, description="properties kept with each visit")
+from phenoloop.protocol.yaml_source import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,36 +96,6 @@ def _settings(block: Mapping[str, Mapping[str, str | int | float]]) -> tuple[tup
     return tuple((device, name, str(value)) for device, values in block.items() for name, value in values.items())
 
 
-def shared_folder(name: str) -> Path:
-    """Return a folder that ships with the package: ``mm_configs`` or ``protocols``, also in an editable checkout."""
-    package = Path(phenoloop.__file__).parent
-    packed = package / "share" / name
-    return packed if packed.is_dir() else package.parents[1] / name
-
-
-def search_path(base: Path) -> list[Path]:
-    """Return the folders in which a microscope file is looked for, first come first served."""
-    return [base, base / "mm_configs", Path.cwd() / "mm_configs", shared_folder("mm_configs")]
-
-
-def find_microscope(name: str, base: Path) -> Path | None:
-    """Return the path of the microscope file `name` (``demo`` or ``my/scope.yaml``), or None."""
-    if name.endswith((".yaml", ".yml")):
-        path = base / name
-        return path if path.is_file() else None
-    for folder in search_path(base):
-        path = folder / f"{name}.yaml"
-        if path.is_file():
-            return path
-    return None
-
-
-def known_microscopes(base: Path) -> list[str]:
-    """Return the names that `find_microscope` knows."""
-    found = {path.stem for folder in search_path(base)[1:] for path in sorted(folder.glob("*.yaml"))}
-    return sorted(found - {"template"})
-
-
 def open_microscope(
     block: str | Mapping[str, Any], base: Path, source: Source, problems: Problems, path: KeyPath = ("microscope",)
 ) -> Microscope | None:
@@ -274,9 +138,11 @@ def open_microscope(
     file = validate(MicroscopeFile, content, source, problems, path)
     if file is None:
         return None
-    cfg_path = _find_cfg(file.config, base)
+    cfg_path = find_cfg(file.config, base)
     if cfg_path is None:
-        problems.add(source.problem((*path, "config"), f"there is no configuration {file.config!r} in {base}"))
+        near = nearest(file.config, known_cfgs(base))
+        said = f"there is no configuration {file.config!r} in {base} or in mm_configs{near}"
+        problems.add(source.problem((*path, "config"), said))
         return None
     try:
         cfg = read_cfg(cfg_path)
@@ -287,16 +153,6 @@ def open_microscope(
     microscope = Microscope(name, file, cfg, hashes)
     _check(microscope, source, problems, path)
     return microscope
-
-
-def _find_cfg(name: str, base: Path) -> Path | None:
-    names = [name] if name.endswith(".cfg") else [name, f"{name}.cfg"]
-    for folder in search_path(base):
-        for candidate in names:
-            path = (folder / candidate).absolute()
-            if path.is_file():
-                return path
-    return None
 
 
 def _check(microscope: Microscope, source: Source, problems: Problems, path: KeyPath) -> None:

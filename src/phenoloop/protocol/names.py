@@ -11,7 +11,10 @@ def nearest_word(word: str, known: Iterable[str]) -> str | None:
     folded: dict[str, str] = {}
     for candidate in known:
         folded.setdefault(candidate.casefold(), candidate)
-    near = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.6)
+    given = word.casefold()
+    near = difflib.get_close_matches(given, list(folded), n=1, cutoff=0.6)
+    if not near and len(given) >= 4:  # the beginning of a longer word
+        near = [one for one in folded if one.startswith(given)]
     return folded[near[0]] if near else None
 
 

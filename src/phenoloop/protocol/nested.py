@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
-from phenoloop.protocol.models import PluginBlock
+from phenoloop.protocol.blocks import PluginBlock
 
 PART: Final = r"^[A-Za-z0-9_][A-Za-z0-9_ -]{0,39}$"
 """Names of the parts of a policy: no slash, which joins them."""

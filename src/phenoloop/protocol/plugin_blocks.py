@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from phenoloop.errors import PluginError, Problem, ProtocolError
 from phenoloop.model import Setup
 from phenoloop.plugins import Registry
-from phenoloop.protocol.models import PluginBlock
-from phenoloop.protocol.problems import Problems, keys, models_in, validate
+from phenoloop.protocol.blocks import PluginBlock
+from phenoloop.protocol.model_keys import keys, models_in
+from phenoloop.protocol.problems import Problems, validate
 from phenoloop.protocol.yaml_source import Path, Source
 
 NEEDS: Final = ("profile",)

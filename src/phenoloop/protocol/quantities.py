@@ -88,13 +88,21 @@ class Quantity:
         if not unit:
             if self.bare:
                 return float(number)
-            raise ValueError(f"{text!r} has no unit; write {self.noun} like {self.example!r} ({self._known()})")
+            raise ValueError(self._unitless(text))
         size = self.units.get(unit)
         if size is None:
             raise ValueError(
                 f"unknown unit {unit!r} for {self.noun}; use {self._known()}, for example {self.example!r}"
             )
         return float(Decimal(number) * size)
+
+    def _unitless(self, given: str | float) -> str:
+        units = [unit for unit in self.units if "µ" not in unit]
+        if units == ["%"] and 0 < float(given) < 1:
+            return f"{given!r} has no unit; write '{100 * float(given):g} %', or '{given} %' if so little is meant"
+        if len(units) == 1:
+            return f"{given!r} has no unit; write '{given} {units[0]}'"
+        return f"{given!r} has no unit; write {self.noun} like {self.example!r} ({self._known()})"
 
     def _known(self) -> str:
         names = [unit for unit in self.units if "µ" not in unit]
@@ -109,7 +117,7 @@ class Quantity:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError(f"{value!r} is not {self.noun}; write it like {self.example!r}")
             if in_file and not self.bare:
-                raise ValueError(f"{value!r} has no unit; write {self.noun} like {self.example!r} ({self._known()})")
+                raise ValueError(self._unitless(value))
         except ValueError as error:
             raise PydanticCustomError("quantity", "{reason}", {"reason": str(error)}) from error
         return value

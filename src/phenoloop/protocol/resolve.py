@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from phenoloop.errors import Problem, ProtocolError, UsageError
-from phenoloop.model import AnalysisPlan, Plan, Setup, WellPlan
-from phenoloop.numerics.pace import fields_of_a_visit
-from phenoloop.plugins import Registry, look_beside, own_files
-from phenoloop.protocol.base import PolicyParams
+from phenoloop.errors import Problem, ProtocolError
+from phenoloop.model import WellPlan
+from phenoloop.plugins import Registry, look_beside
 from phenoloop.protocol.geometry import PlateGeometry
 from phenoloop.protocol.loaded import Loaded
 from phenoloop.protocol.microscope_file import Microscope, open_microscope
-from phenoloop.protocol.models import PluginBlock, Protocol
+from phenoloop.protocol.models import Protocol
 from phenoloop.protocol.platemap import PlateMap
-from phenoloop.protocol.plugin_blocks import Chosen, anchored, choose, unmet
+from phenoloop.protocol.plugin_blocks import Chosen
 from phenoloop.protocol.problems import Problems, validate
 from phenoloop.protocol.resolve_analysis import check_question, plan_analysis
 from phenoloop.protocol.resolve_imaging import pixel_size_um, plan_profile
-from phenoloop.protocol.resolve_limits import batch_of, check_limits, plan_autonomy, plan_limits
+from phenoloop.protocol.resolve_limits import batch_of, check_limits
 from phenoloop.protocol.resolve_plate import (
     check_stage,
     matching,
@@ -32,12 +28,15 @@ from phenoloop.protocol.resolve_plate import (
     read_map,
     select_wells,
 )
-from phenoloop.protocol.resolve_profiles import Planner, Ways, with_picks
-from phenoloop.protocol.resolve_specimen import Camera, Specimen, camera_of, choose_specimen, describe
+from phenoloop.protocol.resolve_plugins import check_blocks, choose_plugins, try_to_build
+from phenoloop.protocol.resolve_profiles import Planner, with_picks
+from phenoloop.protocol.resolve_run import plan_run, setup_of
+from phenoloop.protocol.resolve_specimen import Camera, Specimen, as_recorded, camera_of, choose_specimen, describe
 from phenoloop.protocol.resolve_timelapse import check_policy, with_end, with_gaps
 from phenoloop.protocol.resolve_trust import plan_trust
 from phenoloop.protocol.wells import well_name
-from phenoloop.protocol.yaml_source import Source, read
+from phenoloop.protocol.yaml_reader import read
+from phenoloop.protocol.yaml_source import Source
 
 
 def load(path: Path, registry: Registry, *, simulate: bool = False) -> Loaded:
@@ -82,26 +81,9 @@ def load_text(
     protocol = validate(Protocol, source.data, source, problems)
     if protocol is None:
         # The keys inside plug-in blocks can be checked all the same, so that a user sees everything at once.
-        _check_blocks(source, registry, problems)
+        check_blocks(source, registry, problems)
     resolver = _Resolver(problems.need(protocol), source, registry, base, problems)
     return resolver.run(text, path, simulate=simulate)
-
-
-def _check_blocks(source: Source, registry: Registry, problems: Problems) -> None:
-    for group, key in (("policies", "policy"), ("policies", "fallback"), ("questions", "question")):
-        block = source.data.get(key)
-        if isinstance(block, dict) and isinstance(block.get("kind"), str):
-            choose(group, PluginBlock.model_validate(block), registry, source, problems, (key,))
-
-
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """The plug-ins of the protocol but for the specimen."""
-
-    policy: Chosen | None
-    fallback: Chosen | None
-    question: Chosen | None
-    segmenter: Chosen | None
 
 
 class _Resolver:
@@ -117,7 +99,7 @@ class _Resolver:
     def run(self, text: str, path: Path | None, *, simulate: bool) -> Loaded:
         """Return the protocol as understood, or raise all that is wrong with it."""
         protocol, source, problems = self._protocol, self._source, self._problems
-        chosen = self._plugins()
+        chosen = choose_plugins(protocol, self._registry, source, problems)
         microscope = self._microscope(simulate=simulate)
         table = read_map(protocol.plate, self._base, source, problems)
         if microscope is None or (table is None and protocol.plate.map is not None):
@@ -128,6 +110,7 @@ class _Resolver:
         )
         geometry = plate_geometry(protocol.plate, microscope.file.stage, source, problems)
         wells, camera, specimen = self._wells(microscope, geometry, table, specimen)
+        microscope = as_recorded(microscope, protocol.imaging, specimen)
         pixel_um = pixel_size_um(protocol.imaging, microscope, source, Problems()) or 1.0
         profile = plan_profile(protocol.imaging, microscope, pixel_um, wells, table, source, problems)
         profile = with_end(profile, protocol.imaging, protocol.limits, source, problems, ("imaging",))
@@ -167,10 +150,10 @@ class _Resolver:
         )
         problems.stop()
         policy, fallback = problems.need(chosen.policy), problems.need(chosen.fallback)
-        plan = self._plan(microscope, wells, ways, specimen, policy, problems.need(geometry), controls)
-        plan = replace(plan, trust=trust)
-        setup = replace(_setup(plan, analysis, chosen.question, about, controls, plateau, policy), objects=ways.objects)
-        self._try_to_build(plan, setup, chosen, specimen)
+        shape = problems.need(geometry)
+        plan = plan_run(protocol, microscope, wells, ways, specimen, policy, shape, controls, trust)
+        setup = setup_of(plan, ways, chosen.question, about, controls, plateau, policy)
+        try_to_build(plan, setup, chosen, specimen, source, problems)
         problems.stop()
         question = chosen.question
         return Loaded(
@@ -197,34 +180,8 @@ class _Resolver:
                 **({table.file: table.sha256} if table is not None else {}),
                 **microscope.hashes,
                 **(specimen.hashes if specimen is not None else {}),
-                **{file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in self._own_files(chosen)},
+                **{file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in chosen.files(self._base)},
             },
-        )
-
-    def _own_files(self, chosen: _Chosen) -> list[Path]:
-        """Return the files beside the protocol that its plug-ins come from."""
-        parts = [one for one in (chosen.policy, chosen.fallback, chosen.question, chosen.segmenter) if one is not None]
-        return own_files([target for one in parts for target in one.targets], self._base)
-
-    def _plugins(self) -> _Chosen:
-        protocol, source, problems = self._protocol, self._source, self._problems
-
-        def find(group: str, block: PluginBlock | None, *path: str, defaults: Mapping[str, Any] | None = None) -> Any:
-            if block is None:
-                return None
-            return choose(group, block, self._registry, source, problems, path, defaults)
-
-        policy = find("policies", protocol.policy, "policy")
-        # A fallback goes on in the same steps unless it says otherwise.
-        shape = {} if policy is None else {key: getattr(policy.params, key) for key in PolicyParams.model_fields}
-        shape = {key: value for key, value in shape.items() if not isinstance(value, str)}  # "auto" is one policy's own
-        return _Chosen(
-            policy=policy,
-            fallback=find("policies", protocol.fallback, "fallback", defaults=shape),
-            question=find("questions", protocol.question, "question"),
-            segmenter=None
-            if protocol.analysis is None
-            else find("segmenters", protocol.analysis.segment, "analysis", "segment"),
         )
 
     def _microscope(self, *, simulate: bool) -> Microscope | None:
@@ -247,12 +204,14 @@ class _Resolver:
             names = [well_name(*well) for well in chosen]
             channels = list(dict.fromkeys(channel.name for channel in imaging.channels))
             specimen = describe(specimen, names, channels, self._base, source, problems)
+        microscope = as_recorded(microscope, imaging, specimen)
         camera = camera_of(microscope, specimen, imaging.binning, source, problems)
         pixel_um = pixel_size_um(imaging, microscope, source, problems)
         if geometry is None or not chosen:
             return [], camera, specimen
         frame_um = camera.frame_um(pixel_um) if camera is not None and pixel_um is not None else None
-        wells = plan_wells(protocol.plate, chosen, geometry, frame_um, table, protocol.seed, source, problems)
+        recorded = specimen.info.fields if specimen is not None and specimen.info is not None else None
+        wells = plan_wells(protocol.plate, chosen, geometry, frame_um, table, protocol.seed, source, problems, recorded)
         if specimen is not None and specimen.info is not None:
             wells = named_by_specimen(wells, specimen.info, source, problems)
         check_stage(wells, microscope.stage_box(), source, problems)
@@ -269,111 +228,3 @@ class _Resolver:
         said = "there is nothing to compare with"
         found = matching(expression, places, table, self._source, self._problems, ("question", key), said)
         return tuple(well_name(*well) for well in found)
-
-    def _plan(
-        self,
-        microscope: Microscope,
-        wells: Sequence[WellPlan],
-        ways: Ways,
-        specimen: Specimen | None,
-        policy: Chosen,
-        geometry: PlateGeometry,
-        controls: tuple[str, ...],
-    ) -> Plan:
-        protocol = self._protocol
-        analysis = protocol.analysis
-        batch = batch_of(policy)
-        return Plan(
-            name=protocol.name,
-            seed=protocol.seed,
-            plate_rows=geometry.rows,
-            plate_columns=geometry.columns,
-            wells=tuple(wells),
-            profiles=ways.profiles,
-            stage=microscope.stage_box(),
-            limits=plan_limits(protocol.limits),
-            controls=controls,
-            autonomy=plan_autonomy(protocol.autonomy),
-            batch=batch,
-            in_flight=int(getattr(policy.params, "in_flight", None) or 2 * batch),
-            readouts=tuple(analysis.readouts) if analysis is not None else (),
-            once=specimen is not None and specimen.info is not None and specimen.info.once,
-            retries=0 if self._protocol.analysis is None else self._protocol.analysis.quality.retries,
-            virtual_clock=specimen is not None,
-            analysis_latency_s=specimen.latency_s if specimen is not None else 0.2,
-            deadline_s=analysis.deadline if analysis is not None else 10.0,
-            frame_bytes=ways.frame_bytes,
-            cost=microscope.cost(),
-            well_shape=geometry.well_shape(),
-        )
-
-    def _try_to_build(self, plan: Plan, setup: Setup, chosen: _Chosen, specimen: Specimen | None) -> None:
-        """Build every plug-in once and let it go, so that what only its constructor checks is found now."""
-        parts = (("policy", chosen.policy), ("fallback", chosen.fallback), ("question", chosen.question))
-        for key, part in parts:
-            if part is None:
-                continue
-            if unmet(part, part.plugin, setup, key, self._source, self._problems):
-                continue
-            try:
-                built = part.plugin(part.plugin.Params(**part.parameters), setup)
-                unmet(part, built, setup, key, self._source, self._problems)
-                for name in ("try_out", "try_alone"):
-                    if (attempt := getattr(built, name, None)) is not None:
-                        attempt()
-            except (ProtocolError, ValueError) as error:
-                self._problems.add(*anchored(error, self._source, (key,)))
-        if chosen.segmenter is not None:
-            segmenter = chosen.segmenter
-            try:
-                segmenter.plugin(segmenter.plugin.Params(**segmenter.parameters))
-            except (ProtocolError, UsageError, ValueError) as error:  # no weights, say
-                self._problems.add(*anchored(error, self._source, ("analysis", "segment")))
-        if specimen is not None:
-            try:
-                specimen.chosen.plugin(specimen.plan.parameters, plan)
-            except (ProtocolError, ValueError) as error:
-                self._problems.add(*anchored(error, self._source, ("simulation",)))
-
-
-def _setup(
-    plan: Plan,
-    analysis: AnalysisPlan,
-    question: Chosen | None,
-    about: str | None,
-    controls: Sequence[str],
-    plateau: Sequence[str],
-    policy: Chosen,
-) -> Setup:
-    asked = question.params if question is not None else None
-    confidence = getattr(asked, "confidence", None)
-    level = getattr(asked, "false_hits", None if confidence is None else round(1 - confidence, 12))
-    per_visit = getattr(policy.params, "fields_per_visit", 1)
-    setup = Setup(
-        wells=tuple(well.name for well in plan.wells),
-        fields=tuple(len(well.fields) for well in plan.wells),
-        controls=tuple(controls),
-        readout=about,
-        change=getattr(asked, "change", "up"),
-        smallest=getattr(asked, "smallest", 0.0),
-        level=0.05 if level is None else level,
-        fields_per_visit=per_visit if isinstance(per_visit, int) else 1,
-        batch=plan.batch,
-        frames_per_field=plan.profiles["main"].frames_per_field,
-        seed=plan.seed,
-        properties=tuple(well.properties for well in plan.wells),
-        along=getattr(asked, "along", None),
-        by=getattr(asked, "by", None),
-        plateau=tuple(plateau),
-        plate_rows=plan.plate_rows,
-        plate_columns=plan.plate_columns,
-        profile_features=() if analysis.profile is None else analysis.profile.columns,
-        field_names=tuple(tuple(well.fields[i].name for i in well.choice) for well in plan.wells),
-        readouts=plan.readouts,
-        profiles=plan.profiles,
-        light_per_field_s=plan.limits.light_per_field_s,
-        places=tuple(well.fields for well in plan.wells),
-        cost=plan.cost,
-        limits=plan.limits,
-    )
-    return setup if isinstance(per_visit, int) else replace(setup, fields_per_visit=fields_of_a_visit(setup))

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from phenoloop.model import AnalysisPlan, FieldProfilePlan, QualityPlan, SegmentPlan, SpotsPlan, features
 from phenoloop.model.features import CELLPROFILER, FAMILIES
 from phenoloop.plugins import Plugin
+from phenoloop.protocol.analysis_models import AnalysisBlock, QualityBlock
 from phenoloop.protocol.expressions import ExpressionError, Readout, compile_readout, object_names
-from phenoloop.protocol.models import AnalysisBlock, QualityBlock
 from phenoloop.protocol.names import nearest
 from phenoloop.protocol.plugin_blocks import Chosen
 from phenoloop.protocol.problems import Problems
@@ -139,6 +139,11 @@ def _families(asked: Sequence[str], block: Path, source: Source, problems: Probl
 def _check_channel(name: str, channels: Sequence[str], path: Path, source: Source, problems: Problems) -> None:
     if name not in channels:
         said = f"there is no channel {name!r}{nearest(name, channels)} (channels: {', '.join(channels)})"
+        if path[0] == "profiles" and not source.has(*path):
+            said = (
+                f"this profile does not image {name!r}, in which `analysis` looks (channels: {', '.join(channels)}); "
+                "add the channel to it, or give it an analysis: of its own"
+            )
         problems.add(source.problem(path, said))
 
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 from phenoloop.model import AutofocusPlan, ChannelPlan, ProfilePlan, WellPlan
+from phenoloop.protocol.imaging_models import ChannelBlock, ExposureColumn, Imaging, ZBlock
 from phenoloop.protocol.limit_models import AutoExposure
 from phenoloop.protocol.microscope_file import Microscope
-from phenoloop.protocol.models import ChannelBlock, ExposureColumn, Imaging, ZBlock
 from phenoloop.protocol.names import nearest
 from phenoloop.protocol.platemap import PlateMap
 from phenoloop.protocol.problems import Problems
@@ -39,7 +39,8 @@ def pixel_size_um(
     elif imaging.objective in presets:
         size = microscope.cfg.pixel_size_um(presets[imaging.objective])
     else:
-        names = [*known, *presets]
+        files = {name.casefold() for name in known}
+        names = [*known, *(preset for preset in presets if preset.casefold() not in files)]
         said = f"the microscope {microscope.name} has no objective {imaging.objective!r}"
         hint = nearest(imaging.objective, names)
         problems.add(source.problem((*at, "objective"), f"{said}{hint} (objectives: {', '.join(names) or 'none'})"))
@@ -174,7 +175,11 @@ def _planes(block: ZBlock | None, source: Source, problems: Problems, at: Path) 
         return ()
     planes = math.floor(block.range / block.step + 1e-9) + 1
     if planes > 1000:
-        problems.add(source.problem((*at, "z", "step"), f"{planes} planes are too many; at most 1000"))
+        problems.add(
+            source.problem(
+                (*at, "z", "step"), f"{planes} planes are too many, at most 1000: a larger step, or less range"
+            )
+        )
         return ()
     return tuple(round((plane - (planes - 1) / 2) * block.step, 6) for plane in range(planes))
 

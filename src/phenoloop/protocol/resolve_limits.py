@@ -83,19 +83,21 @@ def check_limits(
         under = "" if profile.name == "main" else f" under {profile.name!r}"
         frames = profile.frames_per_field
         if limits.frames is not None and limits.frames < frames:
-            refuse("frames", f"one field takes {frames} frames{under}, so nothing could be imaged")
+            refuse("frames", f"one field takes {frames} frames{under}, so nothing could be imaged; allow at least that")
         if limits.disk is not None and limits.disk < frames * frame_bytes:
-            refuse("disk", f"one field takes {frames * frame_bytes / 1e6:.1f} MB{under}, so nothing could be imaged")
+            size = f"{frames * frame_bytes / 1e6:.1f} MB"
+            refuse("disk", f"one field takes {size}{under}, so nothing could be imaged; allow at least that")
         light = max((profile.light_s(well.name) for well in wells), default=0.0)
         for key in ("light_per_field", "light_per_object"):
             limit = getattr(limits, key)
             if limit is not None and limit < light:
-                refuse(key, f"one visit gives a field {light:g} s of light{under}, so nothing could be imaged")
+                said = f"one visit gives a field {light:g} s of light{under}, so nothing could be imaged"
+                refuse(key, f"{said}; allow at least that, or expose less")
         share = plan_limits(limits).frames_per_well
         if share is not None and share < frames:
             said = f"that is {share} frames for a well, and one field takes {frames}{under}: nothing could be imaged"
             refuse("share_per_well", said)
-        if limits.light_per_object is not None and profile.frame_um is None:
+        if limits.light_per_object is not None and profile.frame_um is None and wells:
             refuse(
                 "light_per_object", f"the size of a frame{under} is not known; give the camera in the microscope file"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from phenoloop.protocol.geometry import (
     grid_offsets,
     random_offsets,
 )
-from phenoloop.protocol.microscope_file import StageBlock
-from phenoloop.protocol.models import ExplicitFields, GridFields, Plate, RandomFields
+from phenoloop.protocol.microscope_models import StageBlock
 from phenoloop.protocol.names import nearest
+from phenoloop.protocol.plate_models import ExplicitFields, GridFields, Plate, RandomFields, RecordedFields
 from phenoloop.protocol.platemap import PlateMap, read_plate_map
 from phenoloop.protocol.problems import Problems
 from phenoloop.protocol.wells import expand, well_name, well_place
@@ -57,7 +58,8 @@ def read_map(plate: Plate, base: Path, source: Source, problems: Problems) -> Pl
         return None
     path = base / plate.map
     if not path.is_file():
-        problems.add(source.problem(("plate", "map"), f"there is no plate map {plate.map!r} in {base}"))
+        near = nearest(path.name, (one.name for one in path.parent.glob("*.csv")))
+        problems.add(source.problem(("plate", "map"), f"there is no plate map {plate.map!r} in {base}{near}"))
         return None
     try:
         return read_plate_map(path)
@@ -112,7 +114,8 @@ def matching(
         hint = ""
         for column in condition.names_used:
             if table is not None:
-                here = list(dict.fromkeys(str(rows[well_name(*well)].get(column)) for well in wells))
+                cells = (rows[well_name(*well)].get(column) for well in wells)
+                here = list(dict.fromkeys("empty" if cell is None else str(cell) for cell in cells))
                 shown = ", ".join(here[:6]) + (", ..." if len(here) > 6 else "")
                 hint += f"; {column} is {shown}"
         problems.add(source.problem(path, f"this matches none of {len(wells)} wells: {otherwise}{hint}"))
@@ -146,13 +149,24 @@ def plan_wells(
     seed: int,
     source: Source,
     problems: Problems,
+    recorded: Mapping[str, Sequence[str]] | None = None,
 ) -> list[WellPlan]:
     """Return the selected wells with the absolute places of their fields.
 
-    `frame_um` is the width and height of a frame in the sample; None where the pixel size is not known.
+    `frame_um` is the width and height of a frame in the sample; None where the pixel size is not known. `recorded` are
+    the fields of each well where these are all that there is to see.
     """
     shared: list[Offset] | None = None
-    if not isinstance(plate.fields, RandomFields):
+    if isinstance(plate.fields, RecordedFields):
+        if recorded is None:
+            if not problems:  # else why there is no recorded plate was told
+                said = "only a recorded plate knows its fields; ask for a grid: {kind: grid, rows: 3, columns: 3}"
+                problems.add(source.problem(("plate", "fields", "kind"), said))
+            return []
+        if frame_um is None:
+            return []
+        shared = _side_by_side(max(map(len, recorded.values()), default=0), geometry, frame_um)
+    elif not isinstance(plate.fields, RandomFields):
         shared = _shared_offsets(plate.fields, geometry, frame_um, source, problems)
         if shared is None:
             return []
@@ -166,6 +180,8 @@ def plan_wells(
             said = f"so many fields do not fit into {name} without overlap; ask for fewer"
             problems.add(source.problem(("plate", "fields", "count"), said))
             return []
+        if isinstance(plate.fields, RecordedFields) and recorded is not None:
+            offsets = offsets[: len(recorded.get(name, ()))]
         x_um, y_um = geometry.stage_um(row, column)
         places = [geometry.stage_um(row, column, offset) for offset in offsets]
         properties: Mapping[str, Scalar] = table.rows.get(name, {}) if table is not None else {}
@@ -191,6 +207,17 @@ def _random(
         return None
     found = random_offsets(fields.count, geometry, frame_um, key)
     return found if len(found) == fields.count else None
+
+
+def _side_by_side(count: int, geometry: PlateGeometry, frame_um: tuple[float, float]) -> list[Offset]:
+    """Return places for recorded fields, of which nobody knows where they lay: a square, closer in a small well."""
+    columns = math.isqrt(max(count, 1) - 1) + 1
+    share = 1.0
+    while True:
+        offsets = grid_offsets(-(-count // columns), columns, (frame_um[0] * share, frame_um[1] * share))[:count]
+        if share < 0.05 or all(geometry.holds(offset, (0.0, 0.0)) for offset in offsets):
+            return offsets
+        share /= 2
 
 
 def _shared_offsets(

@@ -9,9 +9,11 @@ from typing import Any
 
 from phenoloop.model import AnalysisPlan, ObjectSearch, PickPlan, ProfilePlan, WellPlan
 from phenoloop.plugins import Registry
+from phenoloop.protocol.analysis_models import AnalysisBlock
 from phenoloop.protocol.expressions import ExpressionError, compile_object, object_names
+from phenoloop.protocol.imaging_models import ChannelBlock, Imaging, ProfileBlock
 from phenoloop.protocol.microscope_file import Microscope
-from phenoloop.protocol.models import AnalysisBlock, ChannelBlock, Imaging, ProfileBlock, Protocol
+from phenoloop.protocol.models import Protocol
 from phenoloop.protocol.names import nearest
 from phenoloop.protocol.platemap import PlateMap
 from phenoloop.protocol.plugin_blocks import Chosen, anchored, choose
@@ -133,6 +135,9 @@ class Planner:
             for index, channel in enumerate(block.channels):
                 if isinstance(channel, ChannelBlock):
                     channels.append(channel)
+                elif channel in block.channels[:index]:
+                    said = f"the channel {channel!r} is named twice; take one out"
+                    self._problems.add(self._source.problem((*at, "channels", index), said))
                 elif channel in known:
                     channels.append(known[channel])
                 else:
@@ -210,6 +215,8 @@ def with_picks(ways: Ways, question: Chosen | None, source: Source, problems: Pr
     analyses = dict(ways.analyses)
     for key, block in (("found_by", found), ("confirmed_by", confirmed)):
         at: Path = ("question", key)
+        if block.profile not in analyses and source.has("profiles", block.profile):
+            continue  # what is wrong with it is told where it stands
         if block.profile not in analyses:
             known = ", ".join(analyses)
             said = f"there is no profile {block.profile!r}{nearest(block.profile, analyses)} (profiles: {known})"
@@ -217,7 +224,9 @@ def with_picks(ways: Ways, question: Chosen | None, source: Source, problems: Pr
             continue
         plan = analyses[block.profile]
         if plan.segment is None:
-            problems.add(source.problem(at, "objects need an analysis with segment:", key=True))
+            if not source.has("analysis"):
+                said = "this is about single objects, and nothing finds any: write analysis: with segment:"
+                problems.add(source.problem(at, said, key=True))
             continue
         names = object_names(plan.channels, [spots.name for spots in plan.spots])
         best_first = getattr(block, "best_first", None)

@@ -15,7 +15,9 @@ from pydantic import BaseModel
 from phenoloop.errors import ProtocolError
 from phenoloop.model import SimulationPlan, SpecimenInfo
 from phenoloop.plugins import Registry
+from phenoloop.protocol.imaging_models import Imaging
 from phenoloop.protocol.microscope_file import Microscope
+from phenoloop.protocol.microscope_models import ObjectiveBlock
 from phenoloop.protocol.models import Protocol
 from phenoloop.protocol.plugin_blocks import Chosen, anchored, choose
 from phenoloop.protocol.problems import Problems
@@ -119,6 +121,22 @@ def describe(
         return specimen
     hashes = {str(file): hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in info.files}
     return dataclasses.replace(specimen, info=info, hashes=hashes)
+
+
+def as_recorded(microscope: Microscope, imaging: Imaging, specimen: Specimen | None) -> Microscope:
+    """Return the microscope under whose objective a pixel is as large as recorded pictures say, where they say it."""
+    if specimen is None or specimen.info is None or specimen.info.pixel_um is None:
+        return microscope
+    size, file = specimen.info.pixel_um / imaging.binning, microscope.file
+    if imaging.objective is None:
+        return dataclasses.replace(microscope, file=file.model_copy(update={"pixel_size": size}))
+    block = file.objectives.get(imaging.objective)
+    if block is None:
+        if imaging.objective not in microscope.cfg.groups.get("Objective", {}):
+            return microscope  # there is no such objective, which is told elsewhere
+        block = ObjectiveBlock(preset=imaging.objective)
+    objectives = {**file.objectives, imaging.objective: block.model_copy(update={"pixel_size": size})}
+    return dataclasses.replace(microscope, file=file.model_copy(update={"objectives": objectives}))
 
 
 def camera_of(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from phenoloop.model import AnalysisPlan, ProfilePlan
+from phenoloop.protocol.imaging_models import Imaging
 from phenoloop.protocol.limit_models import LimitsBlock
-from phenoloop.protocol.models import Imaging
 from phenoloop.protocol.plugin_blocks import Chosen
 from phenoloop.protocol.problems import Problems
 from phenoloop.protocol.yaml_source import Path, Source
@@ -32,6 +32,7 @@ def with_end(
         if imaging.for_ is not None:
             said = "a time-lapse needs its interval too: write every: here, such as every: 5 min"
             problems.add(source.problem((*path, "for"), said, key=True))
+            return profile
         for index, channel in enumerate(imaging.channels):
             if channel.acquire_every > 1:
                 said = "acquire_every counts the time points of a time-lapse, and there is no `every:` in imaging"

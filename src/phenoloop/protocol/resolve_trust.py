@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from phenoloop.model import AnalysisPlan, TrustPlan
 from phenoloop.model.features import catalogue
 from phenoloop.model.quality import AUTO_COUNT_DROP, AUTO_DISTANCE, METRICS, compared
+from phenoloop.protocol.analysis_models import AnalysisBlock
 from phenoloop.protocol.expressions import Readout
-from phenoloop.protocol.models import AnalysisBlock
 from phenoloop.protocol.problems import Problems
 from phenoloop.protocol.yaml_source import Path, Source
 

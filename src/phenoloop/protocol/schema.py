@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from phenoloop.plugins import Registry
-from phenoloop.protocol.microscope_file import MicroscopeFile
+from phenoloop.protocol.microscope_models import MicroscopeFile
 from phenoloop.protocol.models import Protocol
 from phenoloop.protocol.nested import NESTED
 

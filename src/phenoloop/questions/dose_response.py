@@ -16,10 +16,12 @@ from pydantic import Field
 from scipy.special import ndtri
 
 from phenoloop.model import Answer, FieldReadout, Setup, WellAnswer
-from phenoloop.numerics.dose_curve import RATIOS, Belief, Grid, ratio_weights
-from phenoloop.numerics.dose_layout import Compound, DoseLayout, shared_points
-from phenoloop.numerics.evidence import WellSums, summarise
+from phenoloop.numerics.dose_curve import Belief
+from phenoloop.numerics.dose_grid import Grid
+from phenoloop.numerics.dose_layout import Compound, DosedFields, DoseLayout
+from phenoloop.numerics.dose_regression import RATIOS, ratio_weights
 from phenoloop.numerics.rounding import significant
+from phenoloop.numerics.well_sums import WellSums, summarise
 from phenoloop.protocol.base import QuestionParams
 from phenoloop.protocol.quantities import Percent
 from phenoloop.questions.hits import intervals
@@ -32,7 +34,7 @@ CURVE_POINTS: Final = 41
 """Doses at which the curve and its band are given."""
 KIND: Final = (
     "Bayesian interval: EC50 log-uniform up to 1.5 decades beyond the doses, Hill curve with slope 0.5 to 4, wells and "
-    "fields normal with spreads pooled over the plate"
+    "fields normal with spreads that the plate shares, and that grow or fall with the level of the readout"
 )
 _FINE: Final = 0.15
 """SD of log10 EC50 below which the nodes are set closer."""
@@ -111,12 +113,15 @@ class DoseResponseQuestion:
     # -- curves -----------------------------------------------------------------------------------------------------
 
     def _compounds(self, sums: WellSums) -> tuple[dict[str, dict[str, object]], NDArray[np.float64] | None]:
-        data = shared_points(self._layout, sums)
-        ratios = ratio_weights(self._layout.points(sums, None), data) if data else None
-        said = {one.name: self._compound(sums, one, ratios) for one in self._layout.compounds}
+        data = DosedFields(self._layout, sums)
+        curves = data.curves()
+        ratios = ratio_weights(data.points(None), curves) if curves else None
+        said = {one.name: self._compound(sums, data, one, ratios) for one in self._layout.compounds}
         return said, ratios
 
-    def _compound(self, sums: WellSums, compound: Compound, ratios: NDArray[np.float64] | None) -> dict[str, object]:
+    def _compound(
+        self, sums: WellSums, data: DosedFields, compound: Compound, ratios: NDArray[np.float64] | None
+    ) -> dict[str, object]:
         seen = [int(i) for i in compound.wells if sums.n[i] > 0]
         points = [
             {
@@ -138,10 +143,10 @@ class DoseResponseQuestion:
         tried = len({round(float(x), 9) for i, x in zip(compound.wells, compound.log_dose, strict=True) if sums.n[i]})
         if ratios is None or len(seen) + controls < LEAST_WELLS or tried < 2:
             return base | {"finding": "too little data", "said": "too few wells have data for a curve"}
-        return base | self._curve(self._belief(sums, compound, ratios), compound, controls)
+        return base | self._curve(self._belief(data, compound, ratios), compound, controls)
 
-    def _belief(self, sums: WellSums, compound: Compound, ratios: NDArray[np.float64]) -> Belief:
-        points = self._layout.points(sums, compound)
+    def _belief(self, data: DosedFields, compound: Compound, ratios: NDArray[np.float64]) -> Belief:
+        points = data.points(compound)
         belief = Belief(compound.grid, points, ratios)
         if belief.sd >= _FINE:
             return belief
@@ -211,7 +216,8 @@ class DoseResponseQuestion:
         level = self._params.confidence
         notes = [
             f"the {level:.0%} bands of a curve are Bayesian: they assume a Hill curve, and wells and fields that "
-            "differ normally with spreads shared by the plate; the well is the unit",
+            "differ normally, with spreads that follow the level of the readout alike all over the plate; the well is "
+            "the unit",
             "they hold on average over plates also when the images were chosen and stopped by looking (measured), but "
             "they are no guarantee against peeking until a wished-for result shows",
         ]

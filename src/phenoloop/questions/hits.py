@@ -11,24 +11,18 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from phenoloop.model import CONFIRM, Answer, FieldReadout, Interval, Setup, WellAnswer
+from phenoloop.numerics.claims import CHANGES, LEAST_CONTROLS, claimable, response
 from phenoloop.numerics.ebh import ebh, log_threshold
-from phenoloop.numerics.evidence import (
-    CHANGES,
-    LEAST_CONTROLS,
-    TYPICAL_RATIO,
-    Null,
-    WellSums,
-    claimable,
-    expected_controls,
-    response,
-    summarise,
-)
+from phenoloop.numerics.evidence import TYPICAL_RATIO, Null, expected_controls
 from phenoloop.numerics.intervals import anytime_half_width
+from phenoloop.numerics.noisier import noise_ratio
+from phenoloop.numerics.reach import reach_of
 from phenoloop.numerics.responders import believe
 from phenoloop.numerics.rounding import significant
+from phenoloop.numerics.well_sums import WellSums, summarise
 from phenoloop.protocol.base import QuestionParams
 from phenoloop.protocol.quantities import Percent
-from phenoloop.questions.hits_checks import about_effects, confirmed_effects, noisier_than_controls
+from phenoloop.questions.hits_checks import about_effects, confirmed_effects, first_looks, noisier_than_controls
 from phenoloop.questions.plate_checks import check_plate
 from phenoloop.questions.values import by_well, count_of, left_out, number
 
@@ -46,7 +40,8 @@ class HitsQuestion:
     """Calls hits among the wells that are no controls.
 
     ``hit``: e-BH rejects "drawn like the controls" at `false_hits`, the well's mean differs from the controls by at
-    least `smallest`, and two fields or more stand behind it (or all that the well has).
+    least `smallest`, and two fields or more stand behind it (or all that the well has) that agree among themselves.
+    Where first looks show that fields of other wells are noisier than those of controls, the evidence counts with that.
     ``no_hit``: e-BH, at the same level and over the same family, rejects "the effect is `smallest` or more"; never with
     `smallest` 0. All other wells are ``undecided``.
 
@@ -82,6 +77,7 @@ class HitsQuestion:
         self._fields = setup.fields
         controls = set(setup.controls)
         self._is_control = np.array([well in controls for well in setup.wells], dtype=bool)
+        self._family = [well for well in setup.wells if well not in controls]
 
     def answer(self, fields: Sequence[FieldReadout]) -> Answer:
         """Answer from all accepted fields; see `phenoloop.ports.Question`."""
@@ -90,6 +86,8 @@ class HitsQuestion:
         sums = summarise(values)
         fresh, lost = by_well(self._wells, [f for f in fields if f.role == CONFIRM], self._params.readout)
         null = Null(sums.at(np.flatnonzero(self._is_control)))
+        first = first_looks(choosing, self._family, self._params.readout)
+        null = null.with_noise(noise_ratio(null, first, self._params.change))
         notes = self._notes(null, unknown + lost)
         callable_ = null.usable and null.wells >= LEAST_CONTROLS
         centre = null.centre if null.wells else _median(sums)
@@ -110,15 +108,11 @@ class HitsQuestion:
             )
             for i, well in enumerate(self._wells)
         }
-        if callable_ and (noisier := self._noisier(null, choosing)):
+        if callable_ and (noisier := noisier_than_controls(null, first, self._params.change)):
             notes.append(noisier)
         plate, found = check_plate(self._setup, self._setup.controls, fields, self._params.readout)
         summary = {**self._summary(null, calls), "plate_effects": plate}
         return Answer(wells=wells, summary=summary, notes=(*notes, *found))
-
-    def _noisier(self, null: Null, fields: Sequence[FieldReadout]) -> str:
-        family = [well for well, control in zip(self._wells, self._is_control, strict=True) if not control]
-        return noisier_than_controls(null, fields, family, self._params.readout, self._params.change)
 
     def _tested(self, sums: WellSums) -> NDArray[np.bool_]:
         tested: NDArray[np.bool_] = ~self._is_control & (sums.n > 0)
@@ -196,6 +190,7 @@ class HitsQuestion:
                 "field_sd": number(null.field_sd),
                 "well_sd": number(null.well_sd),
                 "well_sd_high": number(null.well_sd_high),
+                "noise_of_other_wells": null.noise,
             },
             "calls": {call: calls.count(call) for call in ("hit", "no_hit", "undecided")},
         }
@@ -218,7 +213,7 @@ class HitsQuestion:
         null = Null(expected_controls(controls, TYPICAL_RATIO))
         deepest = float(max(setup.fields))
         many = max(2, round(family / 10))
-        reach = null.reach(np.array([deepest]), params.change, null.field_sd)
+        reach = reach_of(null, np.array([deepest]), params.change)
         alone, together = (float(reach.needed(log_threshold(hits, family, params.false_hits))[0]) for hits in (1, many))
         if not math.isfinite(alone):
             return ["with these controls and fields no single hit can be called: give more control wells"]

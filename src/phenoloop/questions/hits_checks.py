@@ -1,4 +1,4 @@
-"""What a hit's effect is by images that did not choose it, and whether other wells scatter as the controls do."""
+"""What a hit's effect is by images that did not choose it, and what first looks say of how other wells scatter."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Final
 import numpy as np
 
 from phenoloop.model import FieldReadout, Interval
-from phenoloop.numerics.evidence import CHANGES, Null
+from phenoloop.numerics.claims import CHANGES
+from phenoloop.numerics.evidence import Null
 from phenoloop.numerics.intervals import fixed_half_width
+from phenoloop.numerics.noisier import LEAST_BELOW
+from phenoloop.numerics.well_sums import WellSums, summarise
 from phenoloop.questions.values import count_of, number
 
 _EFFECT_KIND: Final = (
     "distance from the controls by images that had no part in the call, Student's t with the field SD of these images "
     "pooled over the hits; of this one well, whose own deviation from its treatment is in it"
 )
-_LEAST_BELOW: Final = 20
-"""First looks on the far side of the controls below which their spread says nothing."""
 _SURE: Final = 4.0
 """Standard errors beyond which a wider spread is told."""
 
@@ -73,50 +74,56 @@ def about_effects(hits: int, confirmed: int) -> str:
     return f"effects of {share} come from images that had no part in the call, so they are not too large"
 
 
-def noisier_than_controls(
-    null: Null, fields: Sequence[FieldReadout], family: Sequence[str], readout: str, change: str
-) -> str:
+def first_looks(fields: Sequence[FieldReadout], wells: Sequence[str], readout: str) -> WellSums:
+    """Return the first visit of each well that gave a value; later ones are chosen by what the first showed.
+
+    Parameters
+    ----------
+    fields : sequence of FieldReadout
+        Accepted fields.
+    wells : sequence of str
+        Which wells, and their order.
+    readout : str
+        As the question has it.
+    """
+    first: dict[str, tuple[int, dict[str, float]]] = {}
+    for field in fields:
+        value = field.readouts.get(readout)
+        if field.imaging != "main" or value is None or not math.isfinite(value):
+            continue
+        visit, values = first.get(field.well, (field.visit, {}))
+        if field.visit < visit:
+            visit, values = field.visit, {}
+        if field.visit == visit:
+            first[field.well] = (visit, values | {field.field: value})
+    return summarise([list(first[well][1].values()) if well in first else () for well in wells])
+
+
+def noisier_than_controls(null: Null, first: WellSums, change: str) -> str:
     """Return a warning where wells that are no controls scatter more than the controls, else nothing.
 
-    Looked at are the first looks, because later ones are chosen by what the first showed, and of these the side of
-    the controls where no hit is asked for, because there responding wells do not widen them.
+    Looked at is the side of the controls where no hit is asked for, because there responding wells do not widen it.
 
     Parameters
     ----------
     null : Null
-        The controls; must be usable.
-    fields : sequence of FieldReadout
-        Accepted fields.
-    family : sequence of str
-        Wells that are no controls.
-    readout, change : str
-        As the question has them.
+        The controls, with the noise that the evidence assumed; must be usable.
+    first : WellSums
+        First looks at the wells that are no controls.
+    change : str
+        As the question has it.
     """
-    first: dict[str, tuple[int, list[float]]] = {}
-    of_family = set(family)
-    for field in fields:
-        value = field.readouts.get(readout)
-        if field.well not in of_family or value is None or not math.isfinite(value):
-            continue
-        visit, values = first.get(field.well, (field.visit, []))
-        if field.visit < visit:
-            visit, values = field.visit, []
-        if field.visit == visit:
-            first[field.well] = (visit, [*values, value])
-    away, expected = [], []
-    sign = CHANGES[change] or 1
-    for _, values in first.values():
-        distance = sign * (math.fsum(values) / len(values) - null.centre)
-        if distance < 0:
-            away.append(distance**2)
-            expected.append(null.well_sd**2 + null.field_sd**2 / len(values) + null.centre_sd**2)
-    if len(away) < _LEAST_BELOW:
+    distance = (CHANGES[change] or 1) * (np.where(first.n > 0, first.mean, math.nan) - null.centre)
+    far = np.flatnonzero(distance < 0)
+    if len(far) < LEAST_BELOW:
         return ""
-    ratio = math.sqrt(math.fsum(away) / math.fsum(expected))
-    error = math.sqrt(0.5 / len(away) + 0.5 / max(1, null.fields - 1))
+    expected = null.well_sd**2 + null.field_sd**2 / first.n[far] + null.centre_sd**2
+    ratio = math.sqrt(math.fsum(distance[far] ** 2) / math.fsum(expected))
+    error = math.sqrt(0.5 / len(far) + 0.5 / max(1, null.fields - 1))
     if ratio <= 1 + _SURE * error:
         return ""
     return (
         f"first looks at wells that are no controls spread {ratio:.2g} times as widely as the controls do, on the side "
-        "where no hit is asked for: they are noisier than the claim assumes, and more hits may be false than stated"
+        f"where no hit is asked for: their fields are taken to be {null.noise:.2g} times as noisy, so fewer are "
+        "called; if the wells themselves differ more than controls do, more hits may be false than stated"
     )

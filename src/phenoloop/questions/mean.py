@@ -11,9 +11,9 @@ from pydantic import Field
 
 from phenoloop.errors import Problem, ProtocolError
 from phenoloop.model import Answer, FieldReadout, Interval, Scalar, Setup, WellAnswer
-from phenoloop.numerics.evidence import WellSums, summarise
 from phenoloop.numerics.intervals import anytime_half_width, fixed_half_width
 from phenoloop.numerics.rounding import significant
+from phenoloop.numerics.well_sums import WellSums, summarise
 from phenoloop.protocol.base import QuestionParams
 from phenoloop.protocol.quantities import Percent
 from phenoloop.questions.plate_checks import check_plate

@@ -2,14 +2,13 @@
 
 The most urgent field goes first: that of the visit that will be told next. A worker that can take several fields at
 once waits a few milliseconds for company. A worker that dies is started again, and of its fields only the one that
-killed it is lost. Labels and object tables are written afterwards, by an archivist thread, and never delay a decision.
+killed it is lost.
 """
 
 from __future__ import annotations
 
 import heapq
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from phenoloop.errors import UsageError
 from phenoloop.model import AnalysisPlan, Input, Measure, Measured, MeasurementFailed
 from phenoloop.ports import Measurement
+from phenoloop.runner.archivist import Archive, Archivist
 from phenoloop.runner.workers import InProcess, InThread, MakeReady, MeasureFields, Worker
 
 _LOG = logging.getLogger(__name__)
@@ -28,7 +28,6 @@ _LOG = logging.getLogger(__name__)
 _HANGS: Final = 20
 """Times a warm frame after which a worker is taken for hung: crowded fields take longer than noise."""
 
-Archive = Callable[[Measure, Measurement], None]
 Key = tuple[int, str]
 
 
@@ -89,7 +88,6 @@ class Analyst:
         self._make_ready = make_ready
         self._post = post
         self._now_s = now_s
-        self._archive = archive
         self._virtual = virtual
         self._patience_s = hang_s if virtual else deadline_s
         self._patience_kind = "failed" if virtual else "late"
@@ -100,12 +98,9 @@ class Analyst:
         self._warming: list[Mapping[str, NDArray[Any]]] = []
         self._warmed: list[Mapping[str, Any] | Exception] = []
         self._stopping = False
-        self._derived: queue.Queue[tuple[Measure, Measurement] | None] = queue.Queue(maxsize=256)
-        self._archivist = threading.Thread(target=self._keep_derived, name="archivist", daemon=True)
-        self._archivist.start()
-        self._threads = [
-            threading.Thread(target=self._serve, name=f"analysis-{i}", daemon=True) for i in range(plan.workers)
-        ]
+        self._archivist = Archivist(archive)
+        names = [f"analysis-{i}" for i in range(plan.workers)]
+        self._threads = [threading.Thread(target=self._serve, name=name, daemon=True) for name in names]
         for thread in self._threads:
             thread.start()
 
@@ -206,8 +201,7 @@ class Analyst:
             idle = not self._jobs
         for thread in self._threads:
             thread.join(None if idle else 0.1)
-        self._derived.put(None)
-        self._archivist.join()
+        self._archivist.close()
 
     # -- a worker's thread --------------------------------------------------------------------------------------------
 
@@ -241,11 +235,10 @@ class Analyst:
         """Wait for the most urgent field, and a little for others that can share its batch; empty: the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._stopping)
-            if self._waiting and self._plan.batch > 1 and len(self._waiting) < self._plan.batch:
-                self._changed.wait_for(
-                    lambda: len(self._waiting) >= self._plan.batch or self._stopping, timeout=self._plan.collect_s
-                )
-            return [heapq.heappop(self._waiting) for _ in range(min(self._plan.batch, len(self._waiting)))]
+            batch = self._plan.batch
+            if 0 < len(self._waiting) < batch:
+                self._changed.wait_for(lambda: len(self._waiting) >= batch or self._stopping, self._plan.collect_s)
+            return [heapq.heappop(self._waiting) for _ in range(min(batch, len(self._waiting)))]
 
     def _work_on(self, worker: Worker, jobs: Sequence[_Job]) -> None:
         try:
@@ -292,7 +285,7 @@ class Analyst:
                 wall=wall,
             )
         )
-        self._derived.put((command, outcome))
+        self._archivist.keep(command, outcome)
 
     def _fail(self, command: Measure, reason: str, kind: str) -> None:
         self._post(
@@ -300,13 +293,6 @@ class Analyst:
                 at_s=self._now_s(command), visit=command.visit, field=command.field, reason=reason, kind=kind
             )
         )
-
-    def _keep_derived(self) -> None:
-        while (item := self._derived.get()) is not None:
-            try:
-                self._archive(*item)
-            except Exception:  # derived data can be made again from the images; the run goes on, and the log says so
-                _LOG.exception("labels or objects of field %s, visit %d", item[0].field, item[0].visit)
 
 
 def _sentence(error: Exception) -> str:

@@ -19,25 +19,20 @@ from numpy.typing import NDArray
 from phenoloop.core import Machine, Phase
 from phenoloop.model import (
     Acquire,
-    Answered,
     Confirm,
     Decided,
-    ExposuresSet,
     Finish,
     Input,
     Judged,
     Measure,
     Measured,
-    MeasurementFailed,
     Message,
     Meter,
-    MeteringFailed,
     Paused,
     PolicyTooSlow,
     Resumed,
     RunEnded,
     RunResumed,
-    RunStarted,
     StopRequested,
     VisitEnded,
 )
@@ -172,7 +167,12 @@ class Loop:
         """
         promised = {(message.visit, message.field) for message in owed if isinstance(message, Measure)}
         under_way = [key for key in self.machine.outstanding_measures() if key not in promised]
-        self._write_and_do(list(owed))
+        self._write(owed)
+        resumed = any(isinstance(happened, RunResumed) for happened in first)
+        for message in owed:
+            # A run that goes on is not finished yet, and meters anew: what follows from `RunResumed` says so.
+            if not (resumed and isinstance(message, Finish | Meter)):
+                self._do(message)
         for visit, field in under_way:
             # Journalled before the process died, and lost with it: done again from disk, under the same name.
             self._do(Measure(at_s=self.machine.at_s, visit=visit, field=field))
@@ -183,7 +183,7 @@ class Loop:
         while self.machine.phase is not Phase.ENDED:
             self._take(self._next())
         ended = RunEnded(at_s=self.machine.at_s, exit=self.machine.exit[0], reason=self.machine.exit[1])
-        self._pump.post("finished", ended)
+        self._pump.tell(ended)
         return ended
 
     def _next(self) -> Input:
@@ -218,8 +218,14 @@ class Loop:
         # The machine is pure, so nothing has acted yet: the input is written before what follows from it is done.
         happened = replace(happened, wall=wall)
         self._journal.append([happened])
-        self._tell_watchers(happened)
-        self._write_and_do(messages)
+        self._pump.tell(happened)
+        if isinstance(happened, VisitEnded):
+            limits, frames = self.machine.plan.limits, self.machine.ledger.frames
+            budget = {"frames": (frames, limits.frames), "duration_s": (happened.at_s, limits.duration_s)}
+            self._pump.post("budget", budget)
+        self._write(messages)
+        for message in messages:
+            self._do(message)
         if asked is not None and decide_ms > POLICY_LIMIT_S * 1000:
             decision = asked.proposed.decision if isinstance(asked, Confirm) else asked.decision
             self.post(PolicyTooSlow(at_s=self.machine.at_s, decision=decision, limit_s=POLICY_LIMIT_S))
@@ -240,14 +246,11 @@ class Loop:
             return phase not in (Phase.CLOSING, Phase.ENDED)
         return True
 
-    def _write_and_do(self, messages: Sequence[Message]) -> None:
-        if not messages:
-            return
-        self._journal.append(messages)
+    def _write(self, messages: Sequence[Message]) -> None:
+        if messages:
+            self._journal.append(messages)
         if any(isinstance(message, Acquire | Meter | Confirm | Finish) for message in messages):
             self._journal.sync()
-        for message in messages:
-            self._do(message)
 
     def _do(self, message: Message) -> None:
         self._sequencer.sent(message)
@@ -260,13 +263,11 @@ class Loop:
             self._microscope.meter(message)
         elif isinstance(message, Confirm):
             self._approvals.ask(message)
-            self._pump.post("question", message)
+            self._pump.tell(message)
         elif isinstance(message, Finish):
             self._finish(message)
-        elif isinstance(message, Judged):
-            self._pump.post("judged", message)
-        elif isinstance(message, Decided):
-            self._pump.post("decided", message)
+        elif isinstance(message, Judged | Decided):
+            self._pump.tell(message)
 
     def _finish(self, command: Finish) -> None:
         # The data first: a camera in the middle of a long exposure may keep the microscope from closing for a while.
@@ -279,23 +280,3 @@ class Loop:
         self._journal.append([ended])
         self._journal.sync()
         self.machine.handle(ended)
-
-    def _tell_watchers(self, happened: Input) -> None:
-        if isinstance(happened, RunStarted | RunResumed):
-            self._pump.post("started", happened)
-        elif isinstance(happened, VisitEnded):
-            self._pump.post("visit_ended", happened)
-            for fault in happened.faults:
-                self._pump.post("fault", fault)
-            limits, ledger = self.machine.plan.limits, self.machine.ledger
-            self._pump.post(
-                "budget", {"frames": (ledger.frames, limits.frames), "duration_s": (happened.at_s, limits.duration_s)}
-            )
-        elif isinstance(happened, Measured | MeasurementFailed):
-            self._pump.post("measured", happened)
-        elif isinstance(happened, Answered):
-            self._pump.post("answered", happened)
-        elif isinstance(happened, ExposuresSet | MeteringFailed):
-            self._pump.post("metered", happened)
-        elif isinstance(happened, Paused | Resumed):
-            self._pump.post("pause_changed", isinstance(happened, Paused))

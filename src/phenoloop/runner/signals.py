@@ -6,11 +6,30 @@ import contextlib
 import logging
 import threading
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, Final
 
 from psygnal import EmitLoopError, Signal, SignalGroup
 
-from phenoloop.model import Answered, Confirm, Decided, Fault, Input, Judged, RunEnded, VisitEnded
+from phenoloop.model import (
+    Answered,
+    Confirm,
+    Decided,
+    ExposuresSet,
+    Fault,
+    Input,
+    Judged,
+    Measured,
+    MeasurementFailed,
+    Message,
+    MeteringFailed,
+    Paused,
+    Resumed,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+    VisitEnded,
+)
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +54,24 @@ class RunSignals(SignalGroup):
     # Not `paused`: that is a method of every psygnal group.
     pause_changed = Signal(bool, description="True: the loop holds. False: it goes on.")
     finished = Signal(RunEnded, description="Everything is on disk and closed.")
+
+
+_SIGNAL_OF: Final[Mapping[type[Message], str]] = {
+    RunStarted: "started",
+    RunResumed: "started",
+    VisitEnded: "visit_ended",
+    Measured: "measured",
+    MeasurementFailed: "measured",
+    Judged: "judged",
+    Decided: "decided",
+    Confirm: "question",
+    Answered: "answered",
+    ExposuresSet: "metered",
+    MeteringFailed: "metered",
+    Paused: "pause_changed",
+    Resumed: "pause_changed",
+    RunEnded: "finished",
+}
 
 
 class SignalPump:
@@ -92,6 +129,15 @@ class SignalPump:
                 self._dropped += 1
             self._waiting.append((name, message))
             self._changed.notify()
+
+    def tell(self, message: Message) -> None:
+        """Queue what watchers hear of an input or a message of the machine; nothing where no signal is for its kind."""
+        name = _SIGNAL_OF.get(type(message))
+        if name is not None:
+            self.post(name, isinstance(message, Paused) if name == "pause_changed" else message)
+        if isinstance(message, VisitEnded):
+            for fault in message.faults:
+                self.post("fault", fault)
 
     def close(self, *, timeout_s: float = 2.0) -> bool:
         """Let the slots see what waits, then end the thread.

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from phenoloop.errors import AnalysisError, PluginError, UsageError
+from phenoloop.errors import PluginError, UsageError
 from phenoloop.numerics.images import Plane, as_plane
-from phenoloop.plugins import Registry
-from phenoloop.ports import Segmentation, Segmenter
+from phenoloop.ports import Segmentation
 from phenoloop.protocol.base import StrictModel
 from phenoloop.protocol.quantities import Percent, Pixels
-from phenoloop.segmentation.cellpose_network import Network
+from phenoloop.segmentation.cellpose_network import shared_network
 from phenoloop.segmentation.cellpose_package import choose_device, model_folders, use_threads, way_out
 from phenoloop.segmentation.cellpose_trust import TRAITS, traits, trust
 from phenoloop.segmentation.foreign import noise, version_of, worth_a_look
+from phenoloop.segmentation.last_resort import LastResort
 from phenoloop.segmentation.rungs import Ladder, Rung, ladder
-from phenoloop.segmentation.weights import check_sha256, find_weights, sha256_of
+from phenoloop.segmentation.weights import SHA256, check_sha256, find_weights, sha256_of
 
 _BATCH: Final = {"cuda": 64, "mps": 16, "cpu": 8}
 """Tiles at a time where the protocol does not say: 7 frames of 512 x 512 px on a GPU."""
-_NETWORKS: Final[dict[tuple[str, ...], Network]] = {}
-_LOADING: Final = threading.Lock()
+_CHOOSING: Final = threading.Lock()
 
 
 class Cellpose:
@@ -97,9 +95,7 @@ class Cellpose:
         """
 
         model: str = Field(default="cpsam_v2", min_length=1, description="name or path of the weights")
-        sha256: str | None = Field(
-            default=None, pattern="^[0-9a-fA-F]{64}$", description="hash that the weights file must have"
-        )
+        sha256: str | None = Field(default=None, pattern=SHA256, description="hash that the weights file must have")
         network: str | None = Field(
             default=None, pattern=r"^[\w.]+:\w+$", description="module:function that builds another network"
         )
@@ -139,10 +135,8 @@ class Cellpose:
         if self.weights.is_dir():
             raise UsageError(f"{self.weights} is a folder; `model` must name the weights file itself.")
         check_sha256(self.weights, params.sha256)
-        self._fallback = _build_fallback(params.fallback)
+        self._last_resort = LastResort(params.fallback, but="cellpose")
         self._ladder: Ladder | None = None
-        self._gave_up = False
-        self._untold: tuple[str, ...] = ()
 
     def segment(self, image: NDArray[Any]) -> Segmentation:
         """Find the objects of one image.
@@ -181,7 +175,9 @@ class Cellpose:
         results = [self._nothing(plane) for plane in planes]
         work = [i for i, plane in enumerate(planes) if worth_a_look(plane)]
         if work:
-            for i, result in zip(work, self._find([planes[i] for i in work]), strict=True):
+            some = [planes[i] for i in work]
+            found = self._last_resort.find(some, lambda: self._rungs().climb(lambda rung: self._attempt(rung, some)))
+            for i, result in zip(work, found, strict=True):
                 results[i] = result
         return results
 
@@ -200,8 +196,7 @@ class Cellpose:
         AnalysisError
             If there is not even the memory for one frame.
         """
-        found = self.segment(noise(shape))
-        self._untold = found.notes  # nobody reads them here; the first frame's result takes them along
+        self._last_resort.tell_later(self.segment(noise(shape)).notes)
 
     def describe(self) -> dict[str, Any]:
         """Return what determines the labels: model, hash, device, precision, versions."""
@@ -225,26 +220,10 @@ class Cellpose:
         scores = np.zeros(0) if self.params.flow_check else None
         return Segmentation(labels=np.zeros(plane.shape, dtype=np.int32), scores=scores)
 
-    def _find(self, planes: Sequence[Plane]) -> list[Segmentation]:
-        untold, self._untold = self._untold, ()
-        notes: list[str] = []
-        if not self._gave_up:
-            try:
-                found, notes = self._rungs().climb(lambda rung: self._attempt(rung, planes))
-            except AnalysisError as error:
-                if self._fallback is None:
-                    raise
-                self._gave_up = True
-                notes = [f"{error} From now on: {self.params.fallback}"]
-            else:
-                return _noted(found, [*untold, *notes])
-        assert self._fallback is not None
-        return _noted([self._fallback.segment(plane) for plane in planes], [*untold, *notes])
-
     def _attempt(self, rung: Rung, planes: Sequence[Plane]) -> list[Segmentation]:
         params = self.params
         use_threads(params.threads)
-        network = _network(self.weights, params.network, rung.device, bf16=params.bf16)
+        network = shared_network(self.weights, params.network, rung.device, bf16=params.bf16)
         flows = network.flows(planes, diameter=params.diameter, tile_overlap=params.tile_overlap, batch=rung.batch)
         results = []
         for one in flows:
@@ -265,40 +244,6 @@ class Cellpose:
             device = choose_device(None if self.params.gpu == "auto" else self.params.gpu)
             batch = self.params.batch_size or _BATCH[device]
             made = Ladder(ladder(device, batch, processor_too=self.params.gpu == "auto"))
-            with _LOADING:
+            with _CHOOSING:
                 self._ladder = self._ladder or made  # two threads may come here at once; both must use one
         return self._ladder
-
-
-def _network(weights: Path, builder: str | None, device: str, *, bf16: bool) -> Network:
-    """Return a network, loaded once per process however many analyses and threads use it; one device at a time."""
-    key = (str(weights), str(weights.stat().st_mtime_ns), builder or "", str(bf16))
-    with _LOADING:
-        found = _NETWORKS.get((*key, device))
-        if found is None:
-            for other in [known for known in _NETWORKS if known[:-1] == key]:
-                del _NETWORKS[other]  # its memory ran out
-            found = _NETWORKS[(*key, device)] = Network.load(weights, builder, device, bf16=bf16)
-        return found
-
-
-def _build_fallback(named: str | Mapping[str, Any] | None) -> Segmenter | None:
-    if named is None:
-        return None
-    given = {"kind": named} if isinstance(named, str) else dict(named)
-    kind = str(given.pop("kind", ""))
-    if kind in ("", "cellpose"):
-        raise UsageError("fallback: name another segmenter, for example fallback: threshold")
-    found: Any = Registry().load("segmenters", kind)
-    try:
-        segmenter: Segmenter = found(found.Params(**given))
-    except ValueError as error:
-        raise UsageError(f"fallback: {error}") from error
-    return segmenter
-
-
-def _noted(results: list[Segmentation], notes: Sequence[str]) -> list[Segmentation]:
-    if not notes:
-        return results
-    first = results[0]
-    return [Segmentation(labels=first.labels, scores=first.scores, notes=(*notes, *first.notes)), *results[1:]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ from phenoloop.protocol.quantities import Pixels
 from phenoloop.segmentation.finding import TRAITS, Settings, find
 from phenoloop.segmentation.heads import MAPS, Head
 from phenoloop.segmentation.runtime import Network, network
-from phenoloop.segmentation.weights import check_sha256
+from phenoloop.segmentation.weights import SHA256, check_sha256
 
 PREFIX: Final = "phenoloop."
 """Of the metadata in a model's file with which it declares itself."""
@@ -50,7 +51,7 @@ class NetworkParams(StrictModel):
     tta: bool = Field(default=False, description="look at each image twice, once upside down: slower, surer")
 
 
-class NetworkSegmenter:
+class NetworkSegmenter(ABC):
     """A model and its settings; loads the model with the first image, once per process.
 
     Parameters
@@ -64,9 +65,9 @@ class NetworkSegmenter:
         if not file.is_file():
             raise PluginError(f"model {file}: there is no such file. Correct the path.")
 
+    @abstractmethod
     def settings(self, model: Network) -> Settings:
-        """Return how the model is used; overridden by each kind."""
-        raise NotImplementedError
+        """Return how the model is used."""
 
     def segment(self, image: NDArray[Any]) -> Segmentation:
         """Find the objects of one image.
@@ -155,7 +156,7 @@ class Onnx(NetworkSegmenter):
             default=None, ge=3, description="diameter it was trained on; images are scaled to it"
         )
         multiple: int = Field(default=16, ge=1, le=512, description="its sides are multiples of this")
-        sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$", description="hash the file must have")
+        sha256: str | None = Field(default=None, pattern=SHA256, description="hash the file must have")
 
     def __init__(self, params: Params) -> None:
         self.params = params

@@ -38,6 +38,20 @@ def ladder(device: str, batch: int, *, processor_too: bool) -> list[Rung]:
     return rungs
 
 
+def for_good(what: str, *, also: str = "") -> AnalysisError:
+    """Return the error of a network that has not the memory whatever is tried.
+
+    Parameters
+    ----------
+    what : str
+        What did not fit.
+    also : str
+        A further way out.
+    """
+    ways = ["close what else uses the memory", *([also] if also else []), "or image smaller frames"]
+    return AnalysisError(f"out of memory with {what}; {', '.join(ways)}.")
+
+
 class Ladder:
     """Goes down a rung when memory runs out, and stays there: what did not fit will not fit next time either.
 
@@ -75,9 +89,7 @@ class Ladder:
                 return attempt(rung), notes
             except OutOfMemory as error:
                 if at + 1 == len(self._rungs):
-                    raise AnalysisError(
-                        f"out of memory with {rung} ({error}); close what else uses it, or image smaller frames."
-                    ) from error
+                    raise for_good(f"{rung} ({error})") from error
                 with self._lock:
                     self._at = max(self._at, at + 1)  # another thread may have stepped down meanwhile
                 notes.append(f"out of memory with {rung}; from now on {self.rung}")

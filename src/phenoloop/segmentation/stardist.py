@@ -11,18 +11,19 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from phenoloop.errors import AnalysisError, PluginError, UsageError
+from phenoloop.errors import PluginError, UsageError
 from phenoloop.numerics.images import Plane, as_plane
 from phenoloop.ports import Segmentation
 from phenoloop.protocol.base import StrictModel
 from phenoloop.segmentation.foreign import noise, version_of, worth_a_look
-from phenoloop.segmentation.weights import check_sha256, find_weights, is_path, sha256_of
+from phenoloop.segmentation.rungs import for_good
+from phenoloop.segmentation.weights import SHA256, check_sha256, find_weights, is_path, sha256_of
 
 BUILT_IN: Final = ("2D_versatile_fluo", "2D_paper_dsb2018")
 """Models of one grey channel that stardist gives away."""
@@ -51,9 +52,6 @@ class StarDist:
         If the model is absent, incomplete, of another kind, or its weights are not those of `sha256`.
     """
 
-    fields_at_once: ClassVar[int] = 4
-    """Fields that a worker collects, a few milliseconds long, to have their tiles in one batch."""
-
     class Params(StrictModel):
         """Parameters of the protocol.
 
@@ -73,9 +71,7 @@ class StarDist:
         """
 
         model: str = Field(default="2D_versatile_fluo", min_length=1, description="name or folder of the model")
-        sha256: str | None = Field(
-            default=None, pattern="^[0-9a-fA-F]{64}$", description="hash that the weights file must have"
-        )
+        sha256: str | None = Field(default=None, pattern=SHA256, description="hash that the weights file must have")
         prob_threshold: float | None = Field(default=None, gt=0, lt=1, description="least probability of an object")
         nms_threshold: float | None = Field(default=None, ge=0, le=1, description="how much objects may overlap")
         scale: float = Field(default=1.0, gt=0.01, le=20, description="factor by which images are resized first")
@@ -179,10 +175,7 @@ class StarDist:
             )
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             shape = " x ".join(map(str, plane.shape))
-            raise AnalysisError(
-                f"out of memory with an image of {shape} px (scale {scale:g}); close what else uses the memory, lower "
-                "`scale`, or image smaller frames."
-            ) from error
+            raise for_good(f"an image of {shape} px (scale {scale:g})", also="lower `scale`") from error
         return np.asarray(labels, dtype=np.int32), np.asarray(found["prob"], dtype=np.float64)
 
 

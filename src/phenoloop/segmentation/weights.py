@@ -9,8 +9,12 @@ import hashlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from phenoloop.errors import UsageError
+
+SHA256: Final = "^[0-9a-fA-F]{64}$"
+"""Pattern of a hash as protocols write it."""
 
 
 def is_path(model: str) -> bool:

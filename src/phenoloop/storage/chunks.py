@@ -1,4 +1,4 @@
-"""Pixels to chunk files and back. The only file that knows tensorstore."""
+"""Pixels of our own plates to chunk files and back, by tensorstore (others: microscope.virtual.zarr_pictures)."""
 
 from __future__ import annotations
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -15,13 +14,11 @@ from numpy.typing import DTypeLike
 from phenoloop.errors import StorageError
 from phenoloop.model import FrameAddress, Plan, StoredFrame
 from phenoloop.ports import Image, Labels
-from phenoloop.storage.chunks import Chunks, Writing
+from phenoloop.storage.chunks import Chunks
 from phenoloop.storage.headers import Headers, read_header
 from phenoloop.storage.layout import ArrayLayout
 from phenoloop.storage.tree import PlateTree, images_on_disk, wells_on_disk
-
-IN_FLIGHT: Final = 16
-"""Frames that may be on their way to the disk before `write` waits: this is what slows the microscope."""
+from phenoloop.storage.under_way import UnderWay, name_of
 
 
 class PlateStore:
@@ -117,9 +114,7 @@ class PlateStore:
         # Labels can be made again from the images, so nobody waits for the disk.
         self._labels = Chunks(self._tree.label_layout, synced=False)
         self._lock = threading.RLock()
-        self._visits: dict[int, list[tuple[FrameAddress, Writing | str]]] = {}
-        self._begun: set[tuple[str, int, int, int, int]] = set()
-        self._in_flight: deque[Writing] = deque()
+        self._under_way = UnderWay()
         self._closed = False
 
     def write(self, frame: StoredFrame, pixels: Image) -> None:
@@ -142,27 +137,22 @@ class PlateStore:
         address = frame.address
         with self._lock:
             self._refuse_closed()
-            visit = self._visits.setdefault(address.visit, [])
             if misfit := self._misfit(address, pixels):
-                visit.append((address, misfit))
+                self._under_way.failed(address, misfit)
                 return
-            if _slot(address) in self._begun or self.stored(address):
+            if address in self._under_way or self.stored(address):
                 raise StorageError(
-                    f"{_name(address)} would be written twice. This is a fault of phenoloop, please report it; the "
+                    f"{name_of(address)} would be written twice. This is a fault of phenoloop, please report it; the "
                     "frame on disk was left as it is."
                 )
             try:
                 image = self._tree.ensure(address)
             except StorageError as error:
-                visit.append((address, str(error)))
+                self._under_way.failed(address, str(error))
                 raise
             writing = self._frames.begin(image.folder / "0", address.t, address.c, address.z, pixels)
-            self._begun.add(_slot(address))
-            visit.append((address, writing))
-            self._in_flight.append(writing)
-            oldest = self._in_flight.popleft() if len(self._in_flight) > IN_FLIGHT else None
-        if oldest is not None:
-            oldest.wait()
+            self._under_way.begun(address, writing)
+        self._under_way.wait_for_room()
 
     def settle(self, visit: int) -> Sequence[tuple[FrameAddress, str]]:
         """Wait until every frame of a visit is durable.
@@ -177,15 +167,7 @@ class PlateStore:
         StorageError
             If the disk refuses a header, without which no frame of the plate can be found.
         """
-        with self._lock:
-            writes = self._visits.pop(visit, [])
-        failures = []
-        for address, writing in writes:
-            if reason := writing if isinstance(writing, str) else writing.wait():
-                failures.append((address, reason))
-        with self._lock:
-            # From here on the files themselves say which slots are taken.
-            self._begun.difference_update(_slot(address) for address, _ in writes)
+        failures = self._under_way.settle(visit)
         self._headers.wait()
         return failures
 
@@ -246,7 +228,7 @@ class PlateStore:
             self._refuse_closed()
             array = self._tree.ensure_labels(name, address)
         if reason := self._labels.begin(array, address.t, 0, 0, labels.astype(np.uint32, copy=False)).wait():
-            raise StorageError(f"labels {name} of {_name(address)} could not be written: {reason}")
+            raise StorageError(f"labels {name} of {name_of(address)} could not be written: {reason}")
 
     def read_labels(self, name: str, address: FrameAddress) -> Labels | None:
         """Return the labels (y, x) of a field's visit as int32; None when there are none."""
@@ -266,13 +248,13 @@ class PlateStore:
         with self._lock:
             if self._closed:
                 return
-            lost = [failure for visit in tuple(self._visits) for failure in self.settle(visit)]
+            lost = [failure for visit in self._under_way.visits() for failure in self.settle(visit)]
             self._tree.finish()
             self._headers.close()
             self._closed = True
         if lost:
             address, reason = lost[0]
-            raise StorageError(f"{len(lost)} frames were lost, the first is {_name(address)}: {reason}")
+            raise StorageError(f"{len(lost)} frames were lost, the first is {name_of(address)}: {reason}")
 
     def _misfit(self, address: FrameAddress, pixels: Image) -> str:
         """Return why a frame cannot lie in this plate; empty when it can."""
@@ -292,11 +274,3 @@ class PlateStore:
     def _refuse_closed(self) -> None:
         if self._closed:
             raise StorageError(f"{self.folder} is closed.")
-
-
-def _slot(address: FrameAddress) -> tuple[str, int, int, int, int]:
-    return address.well, address.image, address.t, address.c, address.z
-
-
-def _name(address: FrameAddress) -> str:
-    return f"{address.well} field {address.field} channel {address.channel} t={address.t} z={address.z}"

@@ -11,6 +11,68 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from phenoloop.model import Limits, Plan, Setup, WellPlan
+from phenoloop.numerics.durations import spoken
+
+HABIT: Final = "all fields of every well"
+
+
+class FieldGrids:
+    """Grids of so many fields in every well, by that number; the habit is all of them."""
+
+    curve: Final = "grid of 1, 2, ... fields in every well"
+    enough: Final = "the smallest grid that answers as well takes"
+
+    def name(self, fields: int) -> str:
+        """Return what a grid is called in a table."""
+        return f"grid of {fields} in every well"
+
+    def words(self, fields: int) -> str:
+        """Return what it takes, in a sentence."""
+        return f"{fields} field{'s' if fields > 1 else ''} of every well"
+
+    def label(self, fields: int) -> str:
+        """Return its sign in the figure."""
+        return str(fields)
+
+    def habit(self, tried: Sequence[int]) -> tuple[int, str]:
+        """Return which of the grids is the habit, and what it is called."""
+        return max(tried), f"{HABIT} ({max(tried)})"
+
+
+class FixedRates:
+    """Every field at one rate, by how often each is looked at; the habit is the slow rate of the protocol.
+
+    Parameters
+    ----------
+    every_s : mapping of int to float
+        Interval of each rate, by looks at a field.
+    """
+
+    curve: Final = "every field at a fixed rate"
+    enough: Final = "the slowest fixed rate that covers as much is"
+
+    def __init__(self, every_s: Mapping[int, float]) -> None:
+        self._every_s = every_s
+
+    def name(self, looks: int) -> str:
+        """Return what a rate is called in a table."""
+        return f"every field every {self.label(looks)}"
+
+    def words(self, looks: int) -> str:
+        """Return what it takes, in a sentence."""
+        return self.name(looks)
+
+    def label(self, looks: int) -> str:
+        """Return its sign in the figure."""
+        return spoken(self._every_s[looks])
+
+    def habit(self, tried: Sequence[int]) -> tuple[int, str]:
+        """Return which of the rates is the habit, and what it is called."""
+        return min(tried), f"{self.name(min(tried))}, the slow rate"
+
+
+Baseline = FieldGrids | FixedRates
+"""What policies are held against, in words."""
 
 DEPTHS: Final = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64)
 """Fields per well of the grids that are tried, beside the deepest."""

@@ -38,10 +38,11 @@ def draw(result: Mapping[str, Any], paths: Sequence[Path]) -> None:
             panel.spines[["top", "right"]].set_visible(False)
             panel.set_xlim(left=0)
         better = "higher is better" if result["quality"]["higher"] else "lower is better"
-        panels[0].set_ylabel(f"{result['quality']['title']} ({better})")
+        panels[0].set_ylabel(textwrap.fill(f"{result['quality']['title']} ({better})", 44))
         if result["quality"]["higher"]:  # a share or a correlation; a band of a mean may reach beyond either end
             least = min((y for one in result["curves"].values() for y in one["frames"]["mean"]), default=0.0)
             panels[0].set_ylim(min(0.0, least) - 0.03, 1.03)
+        panels[0].plot([], [], "o", color="black", markersize=6, label="where its runs end, on average")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
         figure.suptitle("\n".join(textwrap.wrap(result["title"], 130)), fontsize=9.5)
@@ -61,17 +62,17 @@ def _panel(panel: Any, axis: str, result: Mapping[str, Any]) -> None:
             linestyle=":",
             marker="s",
             markersize=4,
-            label="grid of 1, 2, ... fields in every well",
+            label=result["baseline"]["curve"],
         )
         if all(found["score"]["low"] is not None for found in grids):
             low, high = ([found["score"][end] for found in grids] for end in ("low", "high"))
             panel.fill_between(at, low, high, color=GRID, alpha=0.12, linewidth=0)
         for one in (grids[0], grids[-1]):
             panel.annotate(
-                str(one["fields_per_well"]),
+                one["name"],
                 (one["cost"][axis]["mean"], one["score"]["mean"]),
                 textcoords="offset points",
-                xytext=(0, -12),
+                xytext=(0, 5 if result["quality"]["higher"] and one["score"]["mean"] < 0.1 else -12),
                 ha="center",
                 fontsize=8,
                 color=GRID,
@@ -80,9 +81,12 @@ def _panel(panel: Any, axis: str, result: Mapping[str, Any]) -> None:
         colour, found = COLOURS[number % len(COLOURS)], curves[axis]
         if not found["at"]:
             continue
-        panel.plot(found["at"], found["mean"], color=colour, label=name, linewidth=1.8)
+        # An answer holds until the next one: steps, not slopes.
+        panel.plot(found["at"], found["mean"], color=colour, label=name, linewidth=1.8, drawstyle="steps-post")
         if found["low"][0] is not None:
-            panel.fill_between(found["at"], found["low"], found["high"], color=colour, alpha=0.18, linewidth=0)
+            panel.fill_between(
+                found["at"], found["low"], found["high"], color=colour, alpha=0.18, linewidth=0, step="post"
+            )
         end = next(one for one in result["rows"] if one["name"] == name and one["kind"] == "policy")
         if end["score"] is not None:
             panel.plot(end["cost"][axis]["mean"], end["score"]["mean"], "o", color=colour, markersize=6)

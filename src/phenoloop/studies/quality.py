@@ -16,9 +16,13 @@ from phenoloop.model import Answer, Setup
 TRUTH: Final = "the truth of the virtual plate"
 ALL_DATA: Final = "the answer from all recorded fields"
 
+Bounds = tuple[float, float]
+SHARE: Final[Bounds] = (0.0, 1.0)
+POSITIVE: Final[Bounds] = (0.0, math.inf)
 
-class Quality(Protocol):
-    """Judges answers."""
+
+class Measure(Protocol):
+    """A number that says how good something is."""
 
     @property
     def title(self) -> str:
@@ -35,12 +39,21 @@ class Quality(Protocol):
         """Whether more is better."""
         ...
 
+    @property
+    def bounds(self) -> Bounds:
+        """Least and most that it can be; an interval does not reach beyond."""
+        ...
+
+
+class Quality(Measure, Protocol):
+    """Judges answers."""
+
     def of(self, answer: Answer) -> float | None:
         """Return the number; None where the answer says too little for one."""
         ...
 
     def beside(self, answer: Answer) -> dict[str, float]:
-        """Return further numbers by name."""
+        """Return further numbers by name; all of them are shares."""
         ...
 
 
@@ -59,6 +72,7 @@ class Calls:
     against: str = TRUTH
     title: str = "F1 of the calls"
     higher: bool = True
+    bounds: Bounds = SHARE
 
     def of(self, answer: Answer) -> float | None:
         """Return F1; controls are no calls."""
@@ -81,6 +95,7 @@ class Ranking:
     against: str = ALL_DATA
     title: str = "rank correlation of the wells"
     higher: bool = True
+    bounds: Bounds = (-1.0, 1.0)
 
     def of(self, answer: Answer) -> float | None:
         """Return the correlation; None while no well has a rank, or all orders are ties."""
@@ -107,6 +122,7 @@ class Width:
     against: str = "nothing: narrower is better"
     title: str = "median width of the intervals"
     higher: bool = False
+    bounds: Bounds = POSITIVE
 
     def of(self, answer: Answer) -> float | None:
         """Return the median, an interval that is not there being infinitely wide; None while that is infinite."""
@@ -138,6 +154,7 @@ class CurveError:
     against: str = TRUTH
     title: str = "RMSE of log10 EC50"
     higher: bool = False
+    bounds: Bounds = POSITIVE
 
     def of(self, answer: Answer) -> float | None:
         """Return the error; None before any compound has an estimate."""
@@ -160,6 +177,7 @@ class Found:
     against: str = "the number that was asked for"
     title: str = "share of the wanted objects that are confirmed"
     higher: bool = True
+    bounds: Bounds = SHARE
 
     def of(self, answer: Answer) -> float | None:
         """Return the share."""

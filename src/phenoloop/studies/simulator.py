@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from phenoloop.core import Decider, Machine
+from phenoloop.errors import UsageError
 from phenoloop.model import (
     Acquire,
     Autonomy,
@@ -108,6 +109,8 @@ def simulate(
     ------
     RuntimeError
         If a policy fails to decide: a study of the fallback would be a study of something else.
+    UsageError
+        If it looks at a field under another profile than main, of which nothing is known.
     """
     plan = dataclasses.replace(plan, autonomy=Autonomy())
     return _Run(plan, decider, source, look_every, look).go()
@@ -152,7 +155,13 @@ class _Run:
         if isinstance(message, Acquire):
             self._order.push(self._microscope.acquire(message))
         elif isinstance(message, Measure):
-            known = self._source.measured(self._machine.visit(message.visit).well, message.field)
+            visit = self._machine.visit(message.visit)
+            if visit.profile != "main":
+                raise UsageError(
+                    f"the policy looks at {visit.well} under the profile {visit.profile!r}, and only main was measured "
+                    "beforehand. Compare it with --whole, on a synthetic protocol."
+                )
+            known = self._source.measured(visit.well, message.field)
             self._order.push(
                 dataclasses.replace(known, at_s=self._order.due_s(message), visit=message.visit, field=message.field)
             )

@@ -81,8 +81,9 @@ def play(game: Game, seed: int, *, looks: int = LOOKS) -> Record:
 
 def between_looks(plan: Plan, looks: int = LOOKS) -> int:
     """Return the frames between two of so many looks at a run that takes all fields; at least those of a field."""
-    per_field = plan.profiles["main"].frames_per_field
-    everything = per_field * sum(len(well.fields) for well in plan.wells)
+    main = plan.profiles["main"]
+    per_field = main.frames_per_field
+    everything = main.frames_in_all * sum(len(well.fields) for well in plan.wells)
     return max(per_field, -(-everything // looks))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from phenoloop.studies.quality import Quality
+from phenoloop.studies.quality import POSITIVE, SHARE, Bounds, Measure
 from phenoloop.studies.study import Look, Record
 
 AXES: Final[Mapping[str, tuple[str, Callable[[Look], float]]]] = {
@@ -50,15 +50,17 @@ class Row:
     name, kind : str
         What it is called; ``policy``, ``habit`` (all fields of every well) or ``grid`` (sized in hindsight).
     fields : int or None
-        Fields per well of a grid.
+        Fields per well of a grid; of a fixed rate, looks at each field.
     score : Band or None
         Quality of the answer at the end; None where a plate had none.
     cost : mapping of str to Band
         At the end, by the names of `AXES`.
     beside : mapping of str to Band
         Further numbers.
+    grid : str or None
+        The smallest grid that answers as well as this policy, in words; None where none does.
     grid_fields : int or None
-        Fields per well of the smallest grid that answers as well as this policy; None where none does.
+        Its fields per well, or its looks at each field.
     less : mapping of str to Band
         How many times less than that grid this policy took, plate by plate, by the names of `AXES`.
     reasons : tuple of str
@@ -71,22 +73,30 @@ class Row:
     score: Band | None
     cost: Mapping[str, Band]
     beside: Mapping[str, Band]
+    grid: str | None = None
     grid_fields: int | None = None
     less: Mapping[str, Band] | None = None
     reasons: tuple[str, ...] = ()
 
 
-def band(values: Sequence[float]) -> Band:
-    """Return the mean of some values, one per plate, and its 95 % t interval."""
+def band(values: Sequence[float], bounds: Bounds = (-math.inf, math.inf)) -> Band:
+    """Return the mean of some values, one per plate, and its 95 % t interval, cut at what values can be."""
     data = np.asarray(values, dtype=np.float64)
     mean = float(data.mean())
     if len(data) < 2:
         return Band(mean, None, None)
     half = float(stdtrit(len(data) - 1, 0.975)) * float(data.std(ddof=1)) / math.sqrt(len(data))
-    return Band(mean, mean - half, mean + half)
+    return Band(mean, max(bounds[0], mean - half), min(bounds[1], mean + half))
 
 
-def row(name: str, kind: str, records: Sequence[Record], fields: int | None = None) -> Row:
+def ratio_band(values: Sequence[float]) -> Band:
+    """Return the geometric mean of some ratios, one per plate, and its 95 % t interval (of their logarithms)."""
+    found = band([math.log(value) for value in values])
+    ends = (None if end is None else math.exp(end) for end in (found.low, found.high))
+    return Band(math.exp(found.mean), *ends)
+
+
+def row(name: str, kind: str, records: Sequence[Record], quality: Measure, fields: int | None = None) -> Row:
     """Return a contestant as a row of the table."""
     scores = [record.end.score for record in records]
     names = dict.fromkeys(key for record in records for key in record.end.beside)
@@ -95,14 +105,14 @@ def row(name: str, kind: str, records: Sequence[Record], fields: int | None = No
         name=name,
         kind=kind,
         fields=fields,
-        score=band(known) if known and len(known) == len(scores) else None,
-        cost={axis: band([read(record.end) for record in records]) for axis, (_, read) in AXES.items()},
-        beside={key: band([record.end.beside.get(key, 0.0) for record in records]) for key in names},
+        score=band(known, quality.bounds) if known and len(known) == len(scores) else None,
+        cost={axis: band([read(record.end) for record in records], POSITIVE) for axis, (_, read) in AXES.items()},
+        beside={key: band([record.end.beside.get(key, 0.0) for record in records], SHARE) for key in names},
         reasons=tuple(dict.fromkeys(record.reason for record in records)),
     )
 
 
-def sized(score: Band | None, grids: Mapping[int, Sequence[Record]], quality: Quality) -> int | None:
+def sized(score: Band | None, grids: Mapping[int, Sequence[Record]], quality: Measure) -> int | None:
     """Return the fields per well of the smallest grid within 1 % of a policy's mean quality; None: none is.
 
     Parameters
@@ -111,29 +121,29 @@ def sized(score: Band | None, grids: Mapping[int, Sequence[Record]], quality: Qu
         Of the policy.
     grids : mapping of int to sequence of Record
         Runs by fields per well.
-    quality : Quality
+    quality : Measure
         Says which way is better.
     """
     if score is None:
         return None
     sign = 1.0 if quality.higher else -1.0
     for depth in sorted(grids):
-        found = row("", "grid", grids[depth]).score
+        found = row("", "grid", grids[depth], quality).score
         if found is not None and sign * (found.mean - score.mean) >= -NEAR * abs(score.mean):
             return depth
     return None
 
 
 def times_less(policy: Sequence[Record], other: Sequence[Record]) -> dict[str, Band]:
-    """Return how many times less a policy took than another, plate by plate."""
+    """Return how many times less a policy took than another, plate by plate (geometric mean over plates)."""
     pairs = list(zip(policy, other, strict=True))
     return {
-        axis: band([read(theirs.end) / max(_SAME, read(ours.end)) for ours, theirs in pairs])
+        axis: ratio_band([max(_SAME, read(theirs.end)) / max(_SAME, read(ours.end)) for ours, theirs in pairs])
         for axis, (_, read) in AXES.items()
     }
 
 
-def curve(records: Sequence[Record], axis: str) -> dict[str, list[float | None]]:
+def curve(records: Sequence[Record], axis: str, quality: Measure) -> dict[str, list[float | None]]:
     """Return quality against cost: what was known after so much was spent, with its band over plates.
 
     A run that has ended keeps its last answer. Where a plate has no number yet, there is no point.
@@ -151,7 +161,7 @@ def curve(records: Sequence[Record], axis: str) -> dict[str, list[float | None]]
     for x, scores in zip(at.tolist(), table.T, strict=True):
         if not np.isfinite(scores).all():
             continue
-        said = band(scores.tolist())
+        said = band(scores.tolist(), quality.bounds)
         for key, value in (("at", x), ("mean", said.mean), ("low", said.low), ("high", said.high)):
             found[key].append(value)
     return found
@@ -177,6 +187,7 @@ def plain(found: Row) -> dict[str, Any]:
         "score": None if found.score is None else found.score.to_json(),
         "cost": bands(found.cost),
         "beside": bands(found.beside),
+        "grid": found.grid,
         "grid_fields_per_well": found.grid_fields,
         "times_less": bands(found.less),
         "reasons": list(found.reasons),

@@ -22,10 +22,27 @@ from phenoloop.studies.response import Levels, Response, as_rows
 
 Floats = NDArray[np.float64]
 
+JUDGED: Final = ("hits", "mean", "dose_response")
+"""Kinds of question whose answers can be held against the truth of a synthetic plate."""
 _STEPS: Final = 400
 """Doses at which a curve is looked at."""
 _BEYOND: Final = 1.0
 """Decades beyond the tested doses in which an EC50 is looked for."""
+
+
+def require_judged(kind: str) -> None:
+    """Refuse a question whose answers cannot be judged, before anything is computed.
+
+    Raises
+    ------
+    UsageError
+        If nothing is known of answers of this kind.
+    """
+    if kind not in JUDGED:
+        raise UsageError(
+            f"answers of kind {kind!r} cannot be held against the truth of a synthetic plate: that is known for "
+            f"{', '.join(JUDGED)}. Look at its runs one by one: `phenoloop report RUN --json`."
+        )
 
 
 def truth(kind: str, setup: Setup, plan: Plan, phenotype: Phenotype, expected: Levels, response: Response) -> Quality:
@@ -53,15 +70,11 @@ def truth(kind: str, setup: Setup, plan: Plan, phenotype: Phenotype, expected: L
         return Calls(true_hits(setup, expected, response), frozenset(setup.controls))
     if kind == "mean":
         return Width()
-    if kind == "dose_response":
-        log10_ec50, missing = true_ec50(setup, plan, phenotype, response)
-        if not log10_ec50:
-            raise UsageError("no compound of this plate has an EC50 near its doses, so estimates cannot be judged.")
-        return CurveError(log10_ec50, missing)
-    raise UsageError(
-        f"a fast study cannot judge answers of kind {kind!r}: it knows hits, mean and dose_response. Use --whole, or "
-        "compare on a recorded run."
-    )
+    require_judged(kind)
+    log10_ec50, missing = true_ec50(setup, plan, phenotype, response)
+    if not log10_ec50:
+        raise UsageError("no compound of this plate has an EC50 near its doses, so estimates cannot be judged.")
+    return CurveError(log10_ec50, missing)
 
 
 def true_hits(setup: Setup, expected: Levels, response: Response) -> frozenset[str]:

@@ -11,15 +11,19 @@
 """
 
 from phenoloop.testing.decisions import READOUT, assert_policy, assert_question, small_plate
+from phenoloop.testing.played import Look, Played, play
 from phenoloop.testing.segmenters import SEGMENTER_RULES, SegmenterFactory, assert_segmenter, small_field
 
 __all__ = [
     "READOUT",
     "SEGMENTER_RULES",
+    "Look",
+    "Played",
     "SegmenterFactory",
     "assert_policy",
     "assert_question",
     "assert_segmenter",
+    "play",
     "small_field",
     "small_plate",
 ]

@@ -17,10 +17,11 @@ from phenoloop.model import Message
 from phenoloop.platform import RawKeys
 from phenoloop.ports import Question
 from phenoloop.watch import asking
-from phenoloop.watch.feed import Feed, Watched, summary
+from phenoloop.watch.console_plate import draw_plate
+from phenoloop.watch.decision_line import summary
+from phenoloop.watch.feed import Feed, Watched
 from phenoloop.watch.keys import KeyReader
 from phenoloop.watch.plain import PlainView, View, encodable
-from phenoloop.watch.plate_map import SIGNS, colour, hex_colour, ink_on, row_name, shares
 from phenoloop.watch.verdict import count, duration, number
 
 ASKED_SHOWN: Final = 6
@@ -124,7 +125,8 @@ class LiveView:
         feed = self._feed
         assert feed is not None
         with feed.lock:
-            plate, said = self._plate(feed), self._said(feed)
+            plate = draw_plate(self._console, feed, None if self._run is None else self._run.setup)
+            said = self._said(feed)
             head, bars, asked = self._head(feed), self._bars(feed), self._asked(feed)
         if plate is None:
             body: RenderableType = said
@@ -216,49 +218,6 @@ class LiveView:
                 Group(*lines), title=self._text(question.head, "bold yellow"), title_align="left", border_style="yellow"
             )
         ]
-
-    def _plate(self, feed: Feed) -> RenderableType | None:
-        plan = feed.tally.plan
-        rows = sorted({well.row for well in plan.wells})
-        columns = range(min(w.column for w in plan.wells), max(w.column for w in plan.wells) + 1)
-        width = 3 if 3 * len(columns) + 4 <= self._console.width else 1
-        if width * len(columns) + 4 > self._console.width:
-            return None
-        readout = feed.tally.plan.readouts[0] if feed.tally.plan.readouts else None
-        if self._run is not None and self._run.setup.readout in plan.readouts:
-            readout = self._run.setup.readout
-        means = {name: well.mean(readout) if readout else None for name, well in feed.tally.wells.items()}
-        share, answer = shares(means), feed.answer()
-        controls = self._run.setup.controls if self._run is not None else ()
-        places = {(well.row, well.column): well.name for well in plan.wells}
-        lines = [self._text("   " + "".join(f"{column + 1:>{width}}"[-width:] for column in columns), "dim")]
-        for row in rows:
-            line = Text()
-            line.append(f"{row_name(row):>2} ", "dim")
-            for column in columns:
-                name = places.get((row, column))
-                if name is None:
-                    line.append(" " * width)
-                    continue
-                seen = bool(feed.tally.wells[name].visits)
-                call = answer.wells[name].call if answer is not None and share[name] is not None else None
-                sign = "c" if name in controls else SIGNS[call]
-                line.append_text(self._well(sign, share[name], width, seen=seen))
-            lines.append(line)
-        known = [mean for mean in means.values() if mean is not None]
-        if readout and known:
-            span = f"{readout} {number(min(known))} to {number(max(known))}"
-            lines.append(self._text(f"   {span}{', c control' if controls else ''}", "dim"))
-        return Group(*lines)
-
-    def _well(self, sign: str, share: float | None, width: int, *, seen: bool) -> Text:
-        if share is None:
-            return self._text((sign or ("-" if seen else "·")).center(width), "dim")
-        rgb = colour(share)
-        style = Style(color=hex_colour(ink_on(rgb)), bgcolor=hex_colour(rgb), bold=True)
-        # Without colour the share is told by a digit, from 0 (lowest mean) to 9.
-        digit = str(min(9, int(share * 10))) if self._console.color_system is None else ""
-        return self._text((sign or digit or " ").center(width), style)
 
     def _said(self, feed: Feed) -> RenderableType:
         decisions = Table.grid(padding=(0, 1))

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from phenoloop.core.decision import WOULD
 from phenoloop.model import (
     Answer,
     Answered,
@@ -25,17 +24,16 @@ from phenoloop.model import (
     Message,
     MeteringFailed,
     Plan,
-    ProposalRecord,
     RunEnded,
     Setup,
-    ShadowRecord,
     VisitEnded,
 )
 from phenoloop.ports import Question
 from phenoloop.runner.signals import RunSignals
 from phenoloop.watch import asking
-from phenoloop.watch.tally import ACCEPTED, Tally
-from phenoloop.watch.verdict import count, duration, names, number
+from phenoloop.watch.decision_line import summary
+from phenoloop.watch.tally import Tally
+from phenoloop.watch.verdict import count, duration, number
 
 DECISIONS_KEPT: Final = 50
 FAULTS_KEPT: Final = 50
@@ -280,42 +278,3 @@ class Feed:
     def _say(self, at_s: float, text: str) -> None:
         if self._lines is not None:
             self._lines.append(f"{duration(at_s):>12}  {text}")
-
-
-def in_shadow(shadow: ShadowRecord) -> str:
-    """Return one line on what a policy in the shadow would have done."""
-    if shadow.error:
-        return f"{shadow.error}; it is not asked any more"
-    if shadow.stop:
-        return f"{shadow.policy} would have stopped: {shadow.stop}"
-    wells = [made.well for made in shadow.proposals if made.verdict == WOULD]
-    return f"{shadow.policy} would have gone to {names(wells) or 'no well'}"
-
-
-def _by_origin(taken: list[ProposalRecord]) -> list[str]:
-    """Return a line for each part of the policy that proposed: its wells, and why the first of them."""
-    parts: dict[str, list[ProposalRecord]] = {}
-    for made in taken:
-        parts.setdefault(made.why.by, []).append(made)
-    return [
-        f"{names([made.well for made in some])} - {some[0].why.head}: {some[0].why.text.rstrip('.')}"
-        for some in parts.values()
-    ]
-
-
-def summary(decided: Decided) -> str:
-    """Return one line on a decision: the wells, why the first of them, what was denied, or the reason to stop."""
-    taken = [made for made in decided.proposals if made.verdict == ACCEPTED]
-    denied = [made for made in decided.proposals if made.verdict != ACCEPTED]
-    parts = []
-    if decided.error:
-        parts.append(f"{decided.error}; {decided.policy} goes on")
-    if taken:
-        parts += _by_origin(taken)
-    if denied:
-        parts.append(f"denied {names([made.well for made in denied])}: {denied[0].verdict}")
-    if decided.stop:
-        parts.append(f"stop: {decided.stop}")
-    if decided.shadow is not None:
-        parts.append(in_shadow(decided.shadow))
-    return "; ".join(parts) or "nothing to do before the next result"

@@ -8,6 +8,7 @@ from typing import Any
 
 from phenoloop.model import Plan, Setup
 from phenoloop.numerics.association import permutation_p
+from phenoloop.watch.alike import told_once
 from phenoloop.watch.tally import Tally
 
 
@@ -31,12 +32,12 @@ def rejections(plan: Plan, setup: Setup, tally: Tally) -> list[dict[str, Any]]:
     groups = group_of_wells(plan, setup)
     wells = Counter(groups.values())
     statuses: dict[str, Counter[str]] = defaultdict(Counter)
-    reasons: dict[str, Counter[str]] = defaultdict(Counter)
+    reasons: dict[str, list[str]] = defaultdict(list)
     for result in tally.results.values():
         name = groups[result.well]
         statuses[name][result.status] += 1
         if result.status != "ok":
-            reasons[name][result.reason or result.status] += 1
+            reasons[name].append(result.reason or result.status)
     return [
         {
             "group": name,
@@ -44,7 +45,7 @@ def rejections(plan: Plan, setup: Setup, tally: Tally) -> list[dict[str, Any]]:
             "ok": statuses[name]["ok"],
             "rejected": statuses[name].total() - statuses[name]["ok"],
             "share": 1 - statuses[name]["ok"] / total if (total := statuses[name].total()) else None,
-            "reasons": reasons[name].most_common(3),
+            "reasons": told_once(reasons[name], most=3),
         }
         for name, size in sorted(wells.items(), key=lambda item: (not item[0].startswith("controls"), item[0]))
     ]

@@ -6,20 +6,29 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from phenoloop.model import Decided, ProposalRecord
 from phenoloop.watch import plate_map
-from phenoloop.watch.feed import in_shadow
+from phenoloop.watch.alike import told_once
 from phenoloop.watch.groups import rejections
 from phenoloop.watch.report_curves import draw_curves
+from phenoloop.watch.report_decisions import decision_rows
 from phenoloop.watch.report_drawings import draw_bands, draw_plate, draw_visits
+from phenoloop.watch.report_evidence import evidence_said, plate_said
 from phenoloop.watch.report_json import ReportContent
 from phenoloop.watch.report_objects import draw_objects
-from phenoloop.watch.report_phenotypes import draw_phenotypes
+from phenoloop.watch.report_phenotypes import draw_phenotypes, typical_wells
 from phenoloop.watch.report_stories import stories
 from phenoloop.watch.tally import ACCEPTED, Tally
 from phenoloop.watch.thumbnails import FieldPicture, data_uri, draw, shared_contrast
 from phenoloop.watch.time_lapse import draw_time_lapse, events_table
-from phenoloop.watch.verdict import EXITS, aligned, count, duration, in_order, number, percent, verdict
+from phenoloop.watch.verdict import (
+    EXITS,
+    aligned,
+    duration,
+    in_order,
+    number,
+    percent,
+    verdict,
+)
 
 Pictures = Callable[[str, str], FieldPicture | None]
 """(well, field) -> its pixels and labels, or None where there are none."""
@@ -91,15 +100,20 @@ def render(content: ReportContent, report: Mapping[str, Any], pictures: Pictures
         wells=_wells(content, report, readout),
         columns=_columns(content),
         bands=draw_bands(report, readout),
+        evidence_said=evidence_said(report),
+        plate_said=plate_said(report),
         lapse=draw_time_lapse(content.plan, content.messages, report),
         events=events_table(report),
         band=next((entry for entry in shown if entry["kind"]), None),
-        decisions=[_decision(decided) for decided in tally.decisions],
+        decisions=decision_rows(tally.decisions, content.messages),
         pictures=_thumbnails(report, tally, readout, pictures),
         stories=stories(tally, [well["well"] for well in in_order(report)]),
         groups=rejections(content.plan, content.setup, tally),
+        not_accepted=sum(report["quality"][name] for name in ("rejected", "failed", "late")),
         faults=_faults(tally),
-        gaps=Counter(gap.reason for gap in tally.missing).most_common(),
+        denials=told_once(_denied(tally)),
+        failures=[decided for decided in tally.decisions if decided.error],
+        gaps=told_once(gap.reason for gap in tally.missing),
         steps=[(title, what, report["timing_ms"].get(step, {})) for step, (title, what) in STEPS.items()],
         budget=[_budget(name, entry) for name, entry in report["budget"].items()],
         provenance=list(_flat(report["provenance"])),
@@ -138,62 +152,21 @@ def _cell(value: Any) -> str:
     return number(value, 4) if isinstance(value, float) else str(value)
 
 
-# -- decisions --------------------------------------------------------------------------------------------------
-
-
-def _decision(decided: Decided) -> dict[str, Any]:
-    """One decision for the page; proposals with the same rule stand together."""
-    taken = [made for made in decided.proposals if made.verdict == ACCEPTED]
-    grouped: dict[str, list[ProposalRecord]] = defaultdict(list)
-    for made in taken:
-        grouped[made.why.head].append(made)
-    return {
-        "number": decided.decision,
-        "at": duration(decided.at_s),
-        "policy": decided.policy,
-        "asked": decided.asked,
-        "stop": decided.stop,
-        "error": decided.error,
-        "shadow": "" if decided.shadow is None else in_shadow(decided.shadow),
-        "wells": [made.well for made in taken],
-        "fields": count(sum(len(made.fields) for made in taken), "field"),
-        "groups": [_group(rule, members) for rule, members in grouped.items()],
-        "denied": [
-            {"well": made.well, "verdict": made.verdict, "rule": made.why.head}
-            for made in decided.proposals
-            if made.verdict != ACCEPTED
-        ],
-    }
-
-
-def _group(rule: str, members: Sequence[ProposalRecord]) -> dict[str, Any]:
-    """Proposals of one rule; a sentence that all of them share is said once."""
-    texts = {made.why.text for made in members}
-    shared = texts.pop() if len(texts) == 1 and len(members) > 1 else ""
-    return {"rule": rule, "shared": shared, "members": [_member(made, shared) for made in members]}
-
-
-def _member(made: ProposalRecord, shared: str) -> dict[str, Any]:
-    return {
-        "well": made.well,
-        "text": "" if shared else made.why.text,
-        "visit": made.visit,
-        "fields": ", ".join(made.fields),
-        "numbers": [(name, number(value)) for name, value in made.why.numbers.items()],
-        "instead": made.why.instead,
-    }
-
-
 # -- pictures ---------------------------------------------------------------------------------------------------
 
 
 def wells_of_interest(report: Mapping[str, Any], readout: str | None) -> list[tuple[str, str]]:
-    """Return up to six wells worth a look, with the reason: hits, one in doubt, a control, others over all ranks."""
+    """Return up to six wells worth a look, with the reason: hits, one in doubt, a control, others over all ranks.
+
+    Of phenotypes each is shown by its most typical well.
+    """
     seen = [well for well in in_order(report) if well["fields"]]
     if readout is not None and all(well["rank"] is None for well in seen):
         seen.sort(key=lambda well: -(well["readouts"][readout]["mean"] or 0.0))
     subjects = [well for well in seen if not well["control"]]
     controls = [well for well in seen if well["control"]]
+    if phenotypes := typical_wells(report):
+        return phenotypes + [(well["well"], "control") for well in controls[len(controls) // 2 :][:1]]
     chosen: dict[str, str] = {}
     for well in [well for well in subjects if well["call"] == "hit"][:3]:
         chosen[well["well"]] = "hit"
@@ -223,11 +196,12 @@ def _thumbnails(
     if not found:
         return None
     contrast = shared_contrast(picture for *_, picture in found)
-    values = {(result.well, result.field): result.readouts for result in tally.results.values()}
     shown: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for well, reason, field, picture in found:
         rgb = draw(picture, contrast)
-        value = values.get((well, field), {}).get(readout) if readout else None
+        # Of the visit that is shown: a field may have been looked at again, also under another profile.
+        result = tally.results.get((picture.visit, field))
+        value = result.readouts.get(readout) if result is not None and readout else None
         shown[well, reason].append(
             {"field": field, "uri": data_uri(rgb), "width": rgb.shape[1], "height": rgb.shape[0], "value": value}
         )
@@ -252,6 +226,12 @@ def _faults(tally: Tally) -> list[dict[str, Any]]:
         {"call": call, "message": message, "times": times, "channels": sorted(places[call, message])}
         for (call, message), times in kinds.most_common()
     ]
+
+
+def _denied(tally: Tally) -> list[str]:
+    """What guards and people said of the visits that they refused."""
+    verdicts = (made.verdict for decided in tally.decisions for made in decided.proposals)
+    return [verdict for verdict in verdicts if verdict != ACCEPTED]
 
 
 def _budget(name: str, entry: Mapping[str, float | None]) -> dict[str, Any]:
@@ -280,12 +260,17 @@ def _budget_note(name: str, entry: Mapping[str, float | None]) -> str:
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested values as (name, text): ``fast.hold``, ``rules.1.when``."""
     rows: list[tuple[str, str]] = []
     for key, value in values.items():
+        name = f"{prefix}{key}"
         if isinstance(value, Mapping):
-            rows.extend(_flat(value, f"{prefix}{key}."))
+            rows.extend(_flat(value, f"{name}."))
         elif isinstance(value, Sequence) and not isinstance(value, str):
-            rows.append((f"{prefix}{key}", ", ".join(str(item) for item in value)))
+            if any(isinstance(item, Mapping) for item in value):
+                rows.extend(_flat({str(i): item for i, item in enumerate(value, 1)}, f"{name}."))
+            else:
+                rows.append((name, ", ".join(str(item) for item in value)))
         else:
-            rows.append((f"{prefix}{key}", "" if value is None else str(value)))
+            rows.append((name, "" if value is None else str(value)))
     return rows

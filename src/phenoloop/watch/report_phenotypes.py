@@ -10,6 +10,7 @@ from phenoloop.watch.verdict import count, names, percent
 SIDE: Final = 460.0
 """The longer side of the map; both axes have one scale, because distances are what it shows."""
 LEAST_HEIGHT: Final = 160.0
+MOST_TYPICAL: Final = 11
 _RADII: Final = {"other": 3.5, "control": 3.5, "alike": 4.5, "called": 8.5}
 
 
@@ -69,6 +70,14 @@ def draw_phenotypes(report: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
+def typical_wells(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the most typical well of each phenotype, with its number in words; none for other questions."""
+    if (report["question"] or {}).get("kind") != "novelty":
+        return []
+    groups = report["summary"]["groups"][:MOST_TYPICAL]
+    return [(group["representatives"][0], f"phenotype {group['group']}") for group in groups]
+
+
 def _title(well: Mapping[str, Any], like: int | None) -> str:
     said = str(well["well"]) + (" (control)" if well["control"] else "")
     said += f": {count(well['fields'], 'field')}"
@@ -88,7 +97,7 @@ def _covered(covered: Mapping[str, Any]) -> str:
         return ""
     share, alike = percent(covered["share"]), covered["alike"]
     return (
-        f"{share} of {count(covered['wells'], 'well')} lie within {alike:.2g}, as control wells do, of the controls or "
-        f"of one of the {covered['looked_at_closely']} wells that were looked at closely; the furthest lies at "
-        f"{covered['radius']:.2g}."
+        f"{share} of {count(covered['wells'], 'well')} lie as near as control wells do (within {alike:.2g}) to the "
+        f"controls or to one of the {covered['looked_at_closely']} wells that were looked at closely; the furthest "
+        f"lies at {covered['radius']:.2g}."
     )

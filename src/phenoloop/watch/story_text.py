@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from phenoloop.watch.story import Chapter, Known, Outcome, Story
 from phenoloop.watch.tally import ACCEPTED
-from phenoloop.watch.verdict import count, duration, names, number
+from phenoloop.watch.verdict import count, duration, figure, names, number
 
 ALIKE: Final = 5
 """From so many visits in a row that differ in nothing but their time, those in the middle are told as one."""
@@ -43,6 +43,7 @@ def _lines(story: Story) -> Iterator[Line]:
         text = (
             f"visits {between[0].visit} to {between[-1].visit} ({count(len(between), 'visit')}, decisions "
             f"{between[0].decision} to {between[-1].decision}): for the same reason; all accepted"
+            f"{_between(between, story.readout)}"
         )
         yield Line(0, "head", text)
         yield from _chapter(some[-1], story.readout)
@@ -52,14 +53,18 @@ def _lines(story: Story) -> Iterator[Line]:
 
 def _summary(story: Story, taken: Sequence[Chapter]) -> str:
     if not taken:
-        return f"No image of it was taken{'' if story.chapters else ', and no policy asked for one'}."
+        ended = f" The run ended: {story.ended}." if story.ended else ""
+        return f"No image of it was taken{'' if story.chapters else ', and no policy asked for one'}.{ended}"
     outcomes = [one for chapter in taken for one in chapter.outcomes]
     good = sum(one.status == "ok" for one in outcomes)
     light = sum(chapter.light_s for chapter in taken)
     text = (
         f"{count(len(outcomes), 'look')} in {count(len(taken), 'visit')}, {good} accepted; {number(light)} s of light."
     )
-    return text if story.now is None else f"{text} In the end: {_known(story.now, story.readout, story.wells)}."
+    if story.now is None:
+        return text
+    band = f" Intervals: {story.band}." if story.band else ""
+    return f"{text} In the end: {_known(story.now, story.readout, story.wells)}.{band}"
 
 
 def _in_runs(chapters: Sequence[Chapter]) -> Iterator[list[Chapter]]:
@@ -107,8 +112,17 @@ def _chapter(chapter: Chapter, readout: str | None) -> Iterator[Line]:
         yield from _change(chapter, readout)
 
 
+def _between(chapters: Sequence[Chapter], readout: str | None) -> str:
+    """Return from where to where the question's readout went meanwhile."""
+    if readout is None:
+        return ""
+    seen = [one.readouts.get(readout) for chapter in chapters for one in chapter.outcomes]
+    known = [value for value in seen if value is not None]
+    return f"; {readout} {number(min(known))} to {number(max(known))}" if known else ""
+
+
 def _numbers(chapter: Chapter) -> str:
-    told = [f"{name.replace('_', ' ')} {number(value)}" for name, value in chapter.numbers.items()]
+    told = [figure(name, value) for name, value in chapter.numbers.items()]
     return f" [{', '.join(told)}]" if told else ""
 
 
@@ -140,9 +154,12 @@ def _known(known: Known, readout: str | None, wells: int | None = None) -> str:
     parts = []
     if known.mean is not None:
         band = "" if known.low is None else f" ({number(known.low)} to {number(known.high)})"
-        parts.append(f"{readout or 'mean'} {number(known.mean)}{band} from {count(known.fields, 'field')}")
+        if readout is None:  # a question about single objects: its intervals are of the share that is confirmed
+            parts.append(f"share confirmed {number(known.mean)}{band} of {count(known.fields, 'close look')}")
+        else:
+            parts.append(f"{readout} {number(known.mean)}{band} from {count(known.fields, 'field')}")
     elif known.fields:
-        parts.append(f"{count(known.fields, 'field')}")
+        parts.append(count(known.fields, "look"))
     if known.rank is not None:
         parts.append(f"rank {known.rank}" + (f" of {wells}" if wells else ""))
     if known.call is not None and known.fields:

@@ -34,11 +34,14 @@ class FieldPicture(NamedTuple):
         Names along the first axis.
     labels : mapping of str to ndarray of int, each of shape (y, x)
         By name, objects first, then spots; may be empty.
+    visit : int
+        The visit in which it was taken; 0 where that is not known.
     """
 
     image: NDArray[Any]
     channels: tuple[str, ...]
     labels: Mapping[str, NDArray[Any]]
+    visit: int = 0
 
 
 def shared_contrast(pictures: Iterable[FieldPicture]) -> Contrast:

@@ -12,6 +12,7 @@ EXITS: Final = {
     "failed": "failed",
     "incomplete": "incomplete",
 }
+UNITS: Final = ("s", "ms", "um", "px")
 DIRECTIONS: Final = {"up": "above", "down": "below", "both": "away from"}
 
 
@@ -86,6 +87,14 @@ def aligned(value: float | None) -> str:
     if value is None or not 1e-3 <= abs(value) < 1000:
         return number(value)
     return f"{value:#.3g}".rstrip(".")
+
+
+def figure(name: str, value: float | None) -> str:
+    """Return a number of a reason with its name and its unit, if its name ends in one: ``late_s`` is ``late 12 s``."""
+    words, _, unit = name.rpartition("_")
+    if not words or unit not in UNITS:
+        return f"{name.replace('_', ' ')} {number(value)}"
+    return f"{words.replace('_', ' ')} {number(value)} {unit}"
 
 
 def duration(seconds: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,24 @@ from numpy.typing import NDArray
 _TIFF: Final = (".tif", ".tiff")
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _GREY: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFile:
+    """A file that holds one plane (a `phenoloop.microscope.virtual.recording.Picture`)."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def shape(self) -> tuple[tuple[int, int], np.dtype[Any]]:
+        """Return shape and dtype (see `picture_shape`)."""
+        return picture_shape(self.path)
+
+    def read(self) -> NDArray[Any]:
+        """Return the counts (see `read_picture`)."""
+        return read_picture(self.path)
 
 
 def picture_shape(path: Path) -> tuple[tuple[int, int], np.dtype[Any]]:

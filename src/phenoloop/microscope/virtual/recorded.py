@@ -14,13 +14,16 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from phenoloop.microscope.virtual.manifest import Manifest, Stack
-from phenoloop.microscope.virtual.pictures import picture_shape, read_picture
+from phenoloop.microscope.virtual.manifest import read_manifest
+from phenoloop.microscope.virtual.ngff_plate import read_plate
+from phenoloop.microscope.virtual.recording import Key, Picture, Recording, Stack, same_well
 from phenoloop.model import FrameAddress, Plan, SpecimenInfo
 from phenoloop.ports import Image, View
 from phenoloop.protocol.base import StrictModel
+from phenoloop.protocol.quantities import Length
 
 KEPT_BYTES: Final = 128 * 2**20
 """Pictures kept in memory; more are read again."""
@@ -31,9 +34,23 @@ FINEST_STEP_UM: Final = 0.1
 class RecordedParams(StrictModel):
     """Keys of ``simulation: {kind: recorded, ...}``."""
 
-    manifest: str = Field(description="CSV file with the columns file, well, field, channel and optionally time, z")
+    manifest: str | None = Field(
+        default=None, description="CSV file with the columns file, well, field, channel and optionally time, z"
+    )
+    plate: Path | None = Field(default=None, description="folder of an OME-Zarr plate (0.4 or 0.5), instead")
+    acquisition: int | None = Field(default=None, ge=0, description="which one, of a plate with several acquisitions")
+    pixel_size: Length | None = Field(
+        default=None, gt=0, description="of the pictures; what the plate says, or else the objective, unless given"
+    )
     channels: dict[str, str] = Field(default_factory=dict, description="channel of the protocol to its name there")
     wells: dict[str, str] = Field(default_factory=dict, description="well of the protocol to its name there")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> RecordedParams:
+        if (self.manifest is None) == (self.plate is None):
+            said = "a recorded plate is either a `manifest` (a CSV file) or a `plate` (an OME-Zarr folder); give one"
+            raise PydanticCustomError("source", said)
+        return self
 
 
 class Recorded:
@@ -42,14 +59,14 @@ class Recorded:
     Parameters
     ----------
     parameters : mapping
-        Keys of `RecordedParams`; a relative manifest is looked for from the working directory.
+        Keys of `RecordedParams`; a relative path is looked for from the working directory.
     plan : Plan
         Wells, the places of their fields, and the presets of the channels.
 
     Raises
     ------
     ValueError
-        If the manifest, or a file it names, cannot be used (see `Recorded.describe`).
+        If the manifest or the plate, or a picture of it, cannot be used (see `Recorded.describe`).
     """
 
     Params = RecordedParams
@@ -58,18 +75,18 @@ class Recorded:
         params = RecordedParams.model_validate(dict(parameters))
         self._plan = plan
         channels = dict.fromkeys(channel.name for profile in plan.profiles.values() for channel in profile.channels)
-        self._files = _files(params, [well.name for well in plan.wells], list(channels), Path())
-        self._shape, self._dtype = picture_shape(next(iter(self._files.values()))[0][0])
+        _, self._stacks = _picked(params, [well.name for well in plan.wells], list(channels), Path())
+        self._shape, self._dtype = next(iter(self._stacks.values()))[0][0].shape()
         self._places = {(well.name, field.name): field for well in plan.wells for field in well.fields}
         self._middles = np.array([(field.x_um, field.y_um) for field in self._places.values()]).reshape(-1, 2)
-        self._kept: OrderedDict[Path, NDArray[Any]] = OrderedDict()
+        self._kept: OrderedDict[Picture, NDArray[Any]] = OrderedDict()
         self._lock = threading.Lock()
 
     @classmethod
     def describe(
         cls, parameters: Mapping[str, Any], wells: Sequence[str], channels: Sequence[str], base: Path
     ) -> SpecimenInfo:
-        """Return what a check needs to know, from the manifest and the headers of all files that would be used.
+        """Return what a check needs to know, from the recording and the headers of all pictures that would be used.
 
         Parameters
         ----------
@@ -78,7 +95,7 @@ class Recorded:
         wells, channels : sequence of str
             Names in the protocol.
         base : Path
-            Folder from which a relative manifest is looked for.
+            Folder from which a relative path is looked for.
 
         Returns
         -------
@@ -88,38 +105,42 @@ class Recorded:
         Raises
         ------
         ValueError
-            If the manifest is missing or malformed, a well or channel was not recorded, a file is missing or cannot be
-            used, or files differ in shape or bit depth; the message names it and the way out.
+            If the manifest or plate is missing or malformed, a well or channel was not recorded, a picture is missing
+            or cannot be used, or pictures differ in shape or bit depth; the message names it and the way out.
         """
         params = RecordedParams.model_validate(dict(parameters))
-        files = _files(params, wells, channels, base)
-        paths = dict.fromkeys(path for stack in files.values() for planes in stack for path in planes)
-        first, *others = paths
-        shape, dtype = picture_shape(first)
-        for path in others:
-            its_shape, its_dtype = picture_shape(path)
+        recording, stacks = _picked(params, wells, channels, base)
+        pictures = dict.fromkeys(picture for stack in stacks.values() for planes in stack for picture in planes)
+        first, *others = pictures
+        shape, dtype = first.shape()
+        for picture in others:
+            its_shape, its_dtype = picture.shape()
             if (its_shape, its_dtype) != (shape, dtype):
                 raise ValueError(
-                    f"{path}: {its_shape[1]} x {its_shape[0]} pixels of {its_dtype}, but {first} has {shape[1]} x "
+                    f"{picture}: {its_shape[1]} x {its_shape[0]} pixels of {its_dtype}, but {first} has {shape[1]} x "
                     f"{shape[0]} of {dtype}; one run needs pictures of one shape and depth, take the others out of the "
                     "manifest or out of plate.wells"
                 )
         fields: dict[str, tuple[str, ...]] = dict.fromkeys(wells, ())
-        for well, field, _ in files:
+        for well, field, _ in stacks:
             if field not in fields[well]:
                 fields[well] += (field,)
         return SpecimenInfo(
             height=shape[0],
             width=shape[1],
             bits=8 * dtype.itemsize,
-            once=all(len(stack) == 1 for stack in files.values()),
+            once=all(len(stack) == 1 for stack in stacks.values()),
             fields=fields,
-            files=(str((base / params.manifest).resolve()),),
+            files=tuple(map(str, recording.defined_by)),
+            pixel_um=recording.pixel_um if params.pixel_size is None else params.pixel_size,
         )
 
     def stamps(self) -> dict[str, tuple[int, int]]:
         """Return size in bytes and time of change of every picture: what was measured holds while they stay."""
-        paths = sorted({path for stack in self._files.values() for planes in stack for path in planes})
+        places = {picture.path for stack in self._stacks.values() for planes in stack for picture in planes}
+        paths = sorted(
+            path for place in places for path in ([place] if place.is_file() else place.rglob("*")) if path.is_file()
+        )
         return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in paths}
 
     def shape(self) -> tuple[int, int]:
@@ -171,7 +192,7 @@ class Recorded:
         return self._read(planes[address.z]).copy()
 
     def _stack(self, well: str, field: str, channel: str) -> Stack:
-        stack = self._files.get((well, field, channel))
+        stack = self._stacks.get((well, field, channel))
         if stack is None:
             raise RuntimeError(f"channel {channel!r} of field {field} in well {well} was not recorded")
         return stack
@@ -218,26 +239,26 @@ class Recorded:
             raise RuntimeError(f"no channel of the protocol has the preset {view.config!r} that is in the light path")
         return view.channel if view.channel in names else names[0]
 
-    def _read(self, path: Path) -> NDArray[Any]:
+    def _read(self, picture: Picture) -> NDArray[Any]:
         with self._lock:
-            kept = self._kept.get(path)
+            kept = self._kept.get(picture)
             if kept is not None:
-                self._kept.move_to_end(path)
+                self._kept.move_to_end(picture)
                 return kept
         try:
-            picture = read_picture(path)
+            pixels = picture.read()
         except (ValueError, OSError) as error:
             raise RuntimeError(str(error)) from error
-        if picture.shape != self._shape or picture.dtype != self._dtype:
+        if pixels.shape != self._shape or pixels.dtype != self._dtype:
             raise RuntimeError(
-                f"{path}: {picture.shape[1]} x {picture.shape[0]} pixels of {picture.dtype}, not {self._shape[1]} x "
+                f"{picture}: {pixels.shape[1]} x {pixels.shape[0]} pixels of {pixels.dtype}, not {self._shape[1]} x "
                 f"{self._shape[0]} of {self._dtype}"
             )
         with self._lock:
-            self._kept[path] = picture
-            while len(self._kept) > 1 and len(self._kept) * picture.nbytes > KEPT_BYTES:
+            self._kept[picture] = pixels
+            while len(self._kept) > 1 and len(self._kept) * pixels.nbytes > KEPT_BYTES:
                 self._kept.popitem(last=False)
-        return picture
+        return pixels
 
 
 def _slack_um(view: View) -> float:
@@ -245,10 +266,17 @@ def _slack_um(view: View) -> float:
     return max(view.pixel_size_um / 2, FINEST_STEP_UM)
 
 
-def _files(
+def _picked(
     params: RecordedParams, wells: Sequence[str], channels: Sequence[str], base: Path
-) -> dict[tuple[str, str, str], Stack]:
+) -> tuple[Recording, dict[Key, Stack]]:
     if not wells or not channels:
         raise ValueError("simulation: a recorded plate needs at least one well and one channel in the protocol")
-    manifest = Manifest(base / params.manifest)
-    return manifest.pick(wells, channels, well_names=params.wells, channel_names=params.channels)
+    if params.manifest is not None:
+        recording = read_manifest(base / params.manifest)
+    else:
+        assert params.plate is not None
+        theirs = {same_well(ours): same_well(name) for ours, name in params.wells.items()}
+        wanted = {theirs.get(same_well(well), same_well(well)) for well in wells}
+        sized = params.pixel_size is not None
+        recording = read_plate(base / params.plate, wanted, acquisition=params.acquisition, sized=sized)
+    return recording, recording.pick(wells, channels, well_names=params.wells, channel_names=params.channels)
