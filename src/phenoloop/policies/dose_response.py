@@ -66,7 +66,7 @@ class DoseResponse:
         control_fields: int = Field(default=1, ge=1, description="fields that every control gets first")
         first_doses: int = Field(default=4, ge=3, description="doses of every compound that are looked at first")
         give_up: Annotated[Percent, Field(gt=0)] = Field(
-            default=0.005, description="share of the variance of log10 EC50 that a visit must be expected to take away"
+            default=0.002, description="share of the variance of log10 EC50 that a visit must be expected to take away"
         )
 
     def __init__(self, params: Params, setup: Setup) -> None:

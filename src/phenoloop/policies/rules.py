@@ -154,7 +154,9 @@ class Rules:
                 seen.readouts.update({name: value for name, value in one.readouts.items() if value is not None})
 
     def _unused(self) -> NDArray[np.int64]:
-        return np.maximum(0, np.array(self._setup.fields, dtype=np.int64) - self._table.used_fields("main"))
+        every = np.array(self._setup.fields, dtype=np.int64)
+        left: NDArray[np.int64] = np.maximum(0, every - self._table.used_fields("main"))
+        return left
 
     def _facts(self, left: NDArray[np.int64], at_s: float) -> Facts:
         return Facts(self._setup, self._table, self._fields, left, at_s)

@@ -218,8 +218,9 @@ class DoseResponseQuestion:
             f"the {level:.0%} bands of a curve are Bayesian: they assume a Hill curve, and wells and fields that "
             "differ normally, with spreads that follow the level of the readout alike all over the plate; the well is "
             "the unit",
-            "they hold on average over plates also when the images were chosen and stopped by looking (measured), but "
-            "they are no guarantee against peeking until a wished-for result shows",
+            "where the model holds, they hold on average over plates also when the images were chosen and stopped by "
+            "looking (measured); where fields scatter far more at the top of a curve, 95 % bands held on 73 to 85 % of "
+            "simulated plates; they are no guarantee against peeking until a wished-for result shows",
         ]
         if not len(self._layout.controls):
             notes.append("no well is without compound, so the bottom of each curve rests on its low doses alone")
