@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from phenoloop.platform import FileLock
+from phenoloop.segmentation.stardist_package import import_stardist
 from tests.segmenters import small_cellpose, small_stardist
 from tests.segmenters.pictures import drawn, pairs
 
@@ -26,7 +28,9 @@ def small_cellpose_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_stardist_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small StarDist model."""
     for package in ("stardist", "tensorflow"):
-        pytest.importorskip(package, reason=f"{package} is not installed: pip install 'phenoloop[stardist]'")
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: pip install 'phenoloop[stardist]'")
+    import_stardist()  # not by itself: tests with PyTorch follow in this process
     return _once(tmp_path_factory, "small_stardist", lambda path: small_stardist.train(_examples(), path))
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +153,18 @@ def test_large_images_in_pieces_are_as_in_one(small_stardist_model: Path, monkey
 )
 def test_parameters(given: dict[str, Any], least: int, most: int, small_stardist_model: Path) -> None:
     assert least <= segmenter(small_stardist_model, **given).segment(small_field()).labels.max() <= most
+
+
+@pytest.mark.stardist
+def test_pytorch_and_its_compiler_still_work_after_it() -> None:
+    for package in ("stardist", "tensorflow", "torch", "triton"):
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    after = "import_stardist(); import torch._dynamo, triton; print(torch.ones(3).sum().item())"
+    code = f"from phenoloop.segmentation.stardist_package import import_stardist; {after}"
+    # in a process of its own: where it fails, it ends the process
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "3.0\n"), ended.stderr
 
 
 @pytest.mark.stardist

@@ -1,4 +1,4 @@
-"""The segmenter `stardist`: the only file that imports `stardist`. Which model, and what its answers become."""
+"""The segmenter `stardist`: which model, and what its answers become."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from phenoloop.ports import Segmentation
 from phenoloop.protocol.base import StrictModel
 from phenoloop.segmentation.foreign import noise, version_of, worth_a_look
 from phenoloop.segmentation.rungs import for_good
+from phenoloop.segmentation.stardist_package import import_stardist
 from phenoloop.segmentation.weights import SHA256, check_sha256, find_weights, is_path, sha256_of
 
 BUILT_IN: Final = ("2D_versatile_fluo", "2D_paper_dsb2018")
@@ -159,9 +160,9 @@ class StarDist:
         }
 
     def _predict(self, model: Any, plane: Plane) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        import tensorflow as tf
         from csbdeep.utils import normalize
 
+        tf, _ = import_stardist()
         scale = self.params.scale
         tiles = tuple(max(1, round(side * scale / _TILE)) for side in plane.shape)
         try:
@@ -227,8 +228,7 @@ def _checked(folder: Path) -> Path:
 
 
 def _gpus() -> list[Any]:
-    import tensorflow as tf
-
+    tf, _ = import_stardist()
     return list(tf.config.list_physical_devices("GPU"))
 
 
@@ -240,14 +240,7 @@ def _load(folder: Path, weights: Path, gpu: bool | str) -> Any:
 
 @cache
 def _loaded(folder: Path, weights: Path, _mtime_ns: int, gpu: bool | str) -> Any:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow tells its build on standard error
-    try:
-        import tensorflow as tf
-        from stardist.models import StarDist2D
-    except ImportError as error:
-        raise PluginError(
-            f"kind: stardist cannot be imported here ({error}). Install it: pip install 'phenoloop[stardist]'"
-        ) from error
+    tf, models = import_stardist()
     if gpu is True and not _gpus():
         raise UsageError(
             f"gpu: true, but TensorFlow {tf.__version__} finds no GPU. On Linux, pip install 'tensorflow[and-cuda]'; "
@@ -260,7 +253,7 @@ def _loaded(folder: Path, weights: Path, _mtime_ns: int, gpu: bool | str) -> Any
             tf.config.experimental.set_memory_growth(device, True)  # else it takes all there is
     try:
         with contextlib.redirect_stdout(sys.stderr):  # it prints, and standard output may be JSON
-            model = StarDist2D(None, name=folder.name, basedir=str(folder.parent))
+            model = models.StarDist2D(None, name=folder.name, basedir=str(folder.parent))
             model.load_weights(weights.name)
     except Exception as error:  # Keras and h5py fail in many ways on files that do not fit
         raise UsageError(
