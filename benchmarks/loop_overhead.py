@@ -1,7 +1,8 @@
 """What the closed loop costs against a bare `mda.run` of pymmcore-plus over the same events, pair by pair.
 
 The loop has everything switched on that ships: strict engine, journal with sync, OME-Zarr storage with sync, guards,
-router, signals; its analysis measures nothing. Both drive the demo camera in real time.
+router, signals; its analysis measures nothing. Both drive the demo camera in real time. Beside it: the longest time
+for which Python's collector of cycles stopped all threads between the first and the last frame of the loop.
 
     python benchmarks/loop_overhead.py [--exposure-ms 10] [--repeats 7] [--profile]
 """
@@ -9,9 +10,12 @@ router, signals; its analysis measures nothing. Both drive the demo camera in re
 from __future__ import annotations
 
 import argparse
+import gc
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from phenoloop import api
@@ -64,6 +68,26 @@ def events_of(plan: Plan, acquires: list[Acquire]) -> list[object]:
     return events
 
 
+@contextmanager
+def collections() -> Iterator[list[tuple[float, float]]]:
+    """Give a list that gets, of each collection, when it ended (seconds since 1970) and how long it took, ms."""
+    found: list[tuple[float, float]] = []
+    begun = 0.0
+
+    def note(phase: str, info: object) -> None:
+        nonlocal begun
+        if phase == "start":
+            begun = time.perf_counter()
+        else:
+            found.append((time.time(), (time.perf_counter() - begun) * 1000))
+
+    gc.callbacks.append(note)
+    try:
+        yield found
+    finally:
+        gc.callbacks.remove(note)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--exposure-ms", type=float, default=10.0)
@@ -79,12 +103,14 @@ def main() -> None:
         bare_ms: list[float] = []
         loop_ms: list[float] = []
         whole_ms: list[float] = []
+        longest_ms: list[float] = []
         parts: dict[str, list[float]] = {}
         acquires: list[Acquire] = []
         core = loading.load_core(loaded.microscope)
         for repeat in range(options.repeats + 1):
             out = Path(folder) / f"run{repeat}"
-            result = api.run(protocol, out=out)
+            with collections() as found:
+                result = api.run(protocol, out=out)
             messages = read(result.folder.journal).messages
             acquires = [message for message in messages if isinstance(message, Acquire)]
             ends = [message for message in messages if isinstance(message, VisitEnded)]
@@ -102,6 +128,8 @@ def main() -> None:
             bare_ms.append(bare / len(events))
             loop_ms.append(span / len(events))
             whole_ms.append(whole / len(events))
+            first, last = started.wall["at"], ends[-1].wall["at"]
+            longest_ms.append(max((took for at, took in found if first <= at <= last), default=0.0))
             for step, values in result.report["timing_ms"].items():
                 if values["p50"] is not None:
                     parts.setdefault(step, []).append(values["p50"])
@@ -111,6 +139,7 @@ def main() -> None:
         show("closed loop, ms per frame (start to last frame durable)", loop_ms)
         show("closed loop, ms per frame (with closing the data)", whole_ms)
         show("ratio of the first two, pair by pair", ratios, digits=3)
+        show("longest pause for the collector of cycles, ms", longest_ms)
         print("\nwhere the time goes, median of p50 (ms):")
         for step, values in parts.items():
             print(f"  {step:18} {statistics.median(values):8.2f}")

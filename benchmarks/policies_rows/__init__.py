@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betaincinv, stdtrit
+from scipy.special import stdtrit
+
+from phenoloop.numerics.proportions import clopper_pearson
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,8 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def share_interval(count: int, total: int, level: float = 0.95) -> tuple[float, float, float]:
-    """Return a share and its exact binomial interval (Clopper and Pearson, Biometrika 26 (1934) 404-413)."""
-    tail = (1 - level) / 2
-    low = float(betaincinv(count, total - count + 1, tail)) if count else 0.0
-    high = float(betaincinv(count + 1, total - count, 1 - tail)) if count < total else 1.0
-    return count / total, low, high
+    """Return a share and its exact binomial interval."""
+    return count / total, *clopper_pearson(count, total, level)
 
 
 def coverage_row(name: str, world: str, held: int, total: int, level: float = 0.95) -> Row:

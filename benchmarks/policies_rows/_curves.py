@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ from phenoloop.questions.dose_response import DoseResponseQuestion
 
 READOUT = "signal"
 FIRST_SEED = 5000
+HILL_SD = math.log10(1.5)
+"""SD of log10 slope."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Plate:
     values: NDArray[np.float64]
     log_ec50: NDArray[np.float64]
     beforehand: NDArray[np.int64]
+    hill: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
 
 def make(world: World, seed: int) -> Plate:
@@ -75,7 +78,7 @@ def make(world: World, seed: int) -> Plate:
     axis = np.linspace(-world.decades / 2, world.decades / 2, world.doses)
     inner = max(world.margin, 0.5)
     log_ec50 = rng.uniform(axis[0] + inner, axis[-1] - inner, world.compounds)
-    hill = np.clip(10 ** rng.normal(0, math.log10(1.5), world.compounds), 0.5, 4)
+    hill = np.clip(10 ** rng.normal(0, HILL_SD, world.compounds), 0.5, 4)
     rows, means = [], []
     for _ in range(world.controls):
         rows.append({"compound": "vehicle", "dose": 0.0})
@@ -105,7 +108,7 @@ def make(world: World, seed: int) -> Plate:
         plateau=wells[len(wells) - world.plateau :],
     )
     bare = np.array([row["compound"] in ("vehicle", "reference") for row in rows])
-    return Plate(setup, values, log_ec50, np.where(bare, world.beforehand, 0))
+    return Plate(setup, values, log_ec50, np.where(bare, world.beforehand, 0), hill)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def ranking_curve(screen: Screen, params: Hits.Params, at: Floats, lag: float) -
             spent.append((*counts, top_f1(screen, done.fields)))
         return bool(spent) and min(spent[-1][:2]) >= at[-1]
 
-    most = round(1.1 * at[-1] * len(screen.wells)) + params.control_fields * len(screen.controls)
+    most = round(1.1 * at[-1] * len(screen.wells)) + (params.control_fields or 0) * len(screen.controls)
     done = run(screen, params, images=most, lag=lag, look=look)
     counted, aside, scores = np.array(spent).T
     return np.interp(at, counted, scores), np.interp(at, aside, scores), done

@@ -8,27 +8,17 @@ over the plate.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phenoloop.model import (
-    CONFIRM,
-    Context,
-    FieldReadout,
-    FieldResult,
-    FieldVisit,
-    Pending,
-    Setup,
-    Stop,
-    Visit,
-    VisitResult,
-)
+from phenoloop.model import FieldReadout, FieldResult, Limits, Setup, Visit
 from phenoloop.policies.hits import Hits
 from phenoloop.questions.hits import HitsQuestion
+from phenoloop.testing import play
 
 READOUT = "signal"
 FIRST_SEED = 5000
@@ -148,8 +138,7 @@ def run(
     images: int,
     lag: float = 1,
     smallest: float = 0.0,
-    look: Callable[[Record], bool] | None = None,
-    asked: Callable[[Hits, int, Context], None] | None = None,
+    look: Callable[[Record], bool] = lambda done: False,
 ) -> Record:
     """Let `hits` choose until it stops, the images are spent, or a look says that it is enough.
 
@@ -162,78 +151,32 @@ def run(
     images : int
         Budget.
     lag : float
-        Batches under way when the next is asked for: 0 waits for all results, 1 is what the loop does unless told
-        otherwise (`in_flight`).
+        Batches under way when the next is asked for: 0 waits for all results, 1 never lets the stage wait. `ahead`
+        of the policy is what the loop does unless told otherwise.
     smallest : float
         Smallest effect that matters, in field SDs.
     look : callable
         Called before every decision with what is known; true ends the run.
-    asked : callable
-        Called in place of a plain ask, to time it.
     """
-    batch = params.wells_per_batch
-    setup = setup_of(screen, batch=batch, smallest=smallest)
-    policy = Hits(params, setup)
+    setup = setup_of(screen, batch=params.wells_per_batch, smallest=smallest)
     place = {well: i for i, well in enumerate(screen.wells)}
-    used = np.zeros(len(screen.wells), dtype=np.int64)
     done = Record(images=np.zeros(len(screen.wells), dtype=np.int64))
-    pending: deque[Visit] = deque()
-    decision = number = reserved = 0
-    while True:
-        while len(pending) <= lag * batch:
-            if look is not None and look(done):
-                done.reason = "enough"
-                return done
-            decision += 1
-            context = Context(
-                decision=decision,
-                at_s=0.0,
-                pending=tuple(Pending(visit=v.number, well=v.well, fields=len(v.fields)) for v in pending),
-                fields_left=dict(zip(screen.wells, (screen.noise.shape[1] - used).tolist(), strict=True)),
-                frames_left=images - reserved,
-                last_well=None,
-                rng=np.random.default_rng([screen.seed, decision]),
-            )
-            if asked is not None:
-                asked(policy, batch, context)
-            answer = policy.ask(batch, context)
-            if isinstance(answer, Stop) or not answer:
-                done.reason = answer.reason if isinstance(answer, Stop) else done.reason
-                break
-            trips = []
-            for wish in answer:
-                i = place[wish.well]
-                assert isinstance(wish.fields, int)
-                count = min(wish.fields, images - reserved)
-                if count < 1:
-                    break
-                number += 1
-                names = tuple(FieldVisit(field=str(used[i] + f), t=0, image=0) for f in range(count))
-                role = CONFIRM if wish.why.rule == CONFIRM else ""
-                pending.append(
-                    Visit(
-                        number=number,
-                        decision=decision,
-                        well=wish.well,
-                        profile="main",
-                        fields=names,
-                        channels=("GFP",),
-                        role=role,
-                    )
-                )
-                used[i] += count
-                reserved += count
-                trips.append((i, count))
-            if not trips:
-                break
-            done.batches.append(trips)
-        if not pending:
-            return done
-        visit = pending.popleft()
-        _tell(screen, policy, done, visit, place[visit.well])
+    played = play(
+        Hits(params, setup),
+        replace(setup, limits=Limits(frames=images)),
+        lambda visit: _see(screen, done, visit, place[visit.well]),
+        seed=screen.seed,
+        lag=lag,
+        enough=lambda: look(done),
+    )
+    by_decision = groupby(played.visits, key=lambda visit: visit.decision)
+    done.batches = [[(place[visit.well], len(visit.fields)) for visit in batch] for _, batch in by_decision]
+    done.reason = played.reason
+    return done
 
 
-def _tell(screen: Screen, policy: Hits, done: Record, visit: Visit, i: int) -> None:
+def _see(screen: Screen, done: Record, visit: Visit, i: int) -> list[FieldResult]:
+    """Return what a visit shows, and note it."""
     results = []
     for taken, one in enumerate(visit.fields, start=done.taken):
         value = screen.value(i, int(one.field), taken)
@@ -247,8 +190,7 @@ def _tell(screen: Screen, policy: Hits, done: Record, visit: Visit, i: int) -> N
             )
         )
     done.images[i] += len(visit.fields)
-    result = VisitResult(visit=visit.number, well=visit.well, profile="main", fields=tuple(results), at_s=0.0)
-    policy.tell(visit, result)
+    return results
 
 
 def question_for(screen: Screen, smallest: float = 0.0) -> HitsQuestion:

@@ -12,13 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-import numpy as np
-
 from benchmarks.policies_rows import Row
 from benchmarks.policies_rows._screens import draw
+from benchmarks.policies_rows._stopwatch import asking_rows
 from benchmarks.policies_rows.combinators import BATCH, PER_WELL, plate, play
 
-BAR_MS: Final = 5.0
 POLICIES: Final[Mapping[str, Mapping[str, Any]]] = {
     "hits, aim call": {"kind": "hits", "control_fields": 8},
     "hits, aim rank": {"kind": "hits", "aim": "rank", "control_fields": 8},
@@ -34,8 +32,5 @@ def rows(seeds: int) -> Iterator[Row]:
     screen = draw(5000, wells=1536, controls=64, fields=12)
     setup = replace(plate(screen), properties=tuple({"compound": f"C{i % 192}"} for i in range(len(screen.wells))))
     for name, block in POLICIES.items():
-        asks = play(screen, block, setup).asks
-        figure, middle = (float(np.quantile(asks, share)) for share in (0.99, 0.5))
-        world = f"{name}, 1536 wells x 12 fields, batches of {BATCH}, {PER_WELL} images per well, n = {len(asks)}"
-        said = f"ask of {BATCH}, p99, ms of processor time [median, largest]"
-        yield Row(said, world, figure, middle, max(asks), BAR_MS, figure <= BAR_MS)
+        said = f"{name}, 1536 wells x 12 fields, batches of {BATCH}, {PER_WELL} images per well"
+        yield from asking_rows(play(screen, block, setup), said)

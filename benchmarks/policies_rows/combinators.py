@@ -9,24 +9,21 @@ processor time, and by its p99 over the run; what a policy does when it is told 
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
-
-import numpy as np
 
 from benchmarks.policies_rows import Row
 from benchmarks.policies_rows._screens import READOUT, Screen, draw, setup_of
+from benchmarks.policies_rows._stopwatch import K, Timed, asking_rows, timing
+from phenoloop import testing
 from phenoloop.model import (
     ChannelPlan,
     Context,
     FieldResult,
-    FieldVisit,
     Limits,
-    Pending,
     ProfilePlan,
+    Proposal,
     Setup,
     Stop,
     Visit,
@@ -36,9 +33,8 @@ from phenoloop.plugins import Registry
 from phenoloop.policies.shadow import Shadow
 from phenoloop.ports import Policy
 
-BATCH: Final = 16
+BATCH: Final = K
 PER_WELL: Final = 2.2
-BAR_MS: Final = 5.0
 _HITS: Final = {"kind": "hits", "control_fields": 8}
 _ONCE: Final = {"name": "first look", "when": "n_fields < 1", "do": {"image": {"fields": 1}}, "because": "not seen yet"}
 _UNSURE: Final = {
@@ -86,102 +82,51 @@ def rows(seeds: int) -> Iterator[Row]:
     """Yield the p99 of each policy; one plate each, whatever `seeds` is."""
     screen = draw(5000, wells=1536, controls=64, fields=12)
     for name, block in POLICIES.items():
-        clock = play(screen, block)
-        figure = float(np.quantile(clock.asks, 0.99))
-        world = f"{name}, 1536 wells x 12 fields, batches of {BATCH}, {PER_WELL} images per well, n = {len(clock.asks)}"
-        said = f"ask of {BATCH}, p99, ms of processor time [median, largest]"
-        yield Row(said, world, figure, _middle(clock.asks), max(clock.asks), BAR_MS, figure <= BAR_MS)
-        figure = float(np.quantile(clock.tells, 0.99))
-        world = f"{name}, n = {len(clock.tells)}"
-        yield Row(
-            "tell, p99, ms of processor time [median, largest]",
-            world,
-            figure,
-            _middle(clock.tells),
-            max(clock.tells),
-            None,
-            None,
-        )
+        said = f"{name}, 1536 wells x 12 fields, batches of {BATCH}, {PER_WELL} images per well"
+        yield from asking_rows(play(screen, block), said)
 
 
-@dataclass
-class Clock:
-    """Processor time of every ask and every tell of a run, ms."""
+class Overseen:
+    """A policy that acts, with one that is watched: the machine asks and tells both."""
 
-    asks: list[float] = field(default_factory=list)
-    tells: list[float] = field(default_factory=list)
+    def __init__(self, acts: Shadow) -> None:
+        self._acts, self._watched = acts, acts.shadow.policy
+
+    def ask(self, k: int, context: Context) -> Sequence[Proposal] | Stop:
+        """Ask both, return what the first one proposes."""
+        answer = self._acts.ask(k, context)
+        self._watched.ask(k, replace(context, pending=tuple(replace(one, by="") for one in context.pending)))
+        return answer
+
+    def tell(self, visit: Visit, result: VisitResult) -> None:
+        """Tell both."""
+        self._acts.tell(visit, result)
+        self._watched.tell(replace(visit, by=""), result)
+
+    def report(self) -> Mapping[str, Any]:
+        """Return the report of the one that acts."""
+        return self._acts.report()
 
 
-def play(screen: Screen, block: Mapping[str, Any], setup: Setup | None = None) -> Clock:
+def play(screen: Screen, block: Mapping[str, Any], setup: Setup | None = None) -> Timed:
     """Let a policy choose until it stops or the images are spent; a policy that is watched is asked and told too."""
     setup = setup or plate(screen)
     given = dict(block)
     plugin = Registry(discover=False).load("policies", str(given.pop("kind")))
     policy: Policy = plugin(plugin.Params(wells_per_batch=BATCH, **given), setup)
-    watched = policy.shadow.policy if isinstance(policy, Shadow) else None
     place = {well: i for i, well in enumerate(screen.wells)}
-    used = np.zeros(len(screen.wells), dtype=np.int64)
-    pending: deque[Visit] = deque()
-    clock = Clock()
-    left, number, decision = setup.limits.frames or 0, 0, 0
-    while True:
-        while left > 0 and len(pending) <= BATCH:
-            decision += 1
-            context = Context(
-                decision=decision,
-                at_s=float(number),
-                pending=tuple(
-                    Pending(
-                        visit=one.number,
-                        well=one.well,
-                        fields=len(one.fields),
-                        names=tuple(seen.field for seen in one.fields),
-                        profile=one.profile,
-                        by=one.by,
-                    )
-                    for one in pending
-                ),
-                fields_left=dict(zip(screen.wells, (screen.noise.shape[1] - used).tolist(), strict=True)),
-                frames_left=left,
-                last_well=None,
-                rng=np.random.default_rng([screen.seed, decision]),
-            )
-            begun = time.process_time()
-            answer = policy.ask(BATCH, context)
-            if watched is not None:
-                watched.ask(BATCH, replace(context, pending=tuple(replace(one, by="") for one in context.pending)))
-            clock.asks.append(1000 * (time.process_time() - begun))
-            if isinstance(answer, Stop) or not answer:
-                break
-            for wish in answer:
-                i = place[wish.well]
-                names = wish.fields
-                if isinstance(names, int):
-                    names = tuple(str(used[i] + one) for one in range(min(names, left)))
-                    used[i] += len(names)
-                if names:
-                    left -= len(names)
-                    number += 1
-                    seen = tuple(FieldVisit(field=name, t=0, image=0) for name in names)
-                    visit = Visit(
-                        number=number,
-                        decision=decision,
-                        well=wish.well,
-                        profile=wish.profile,
-                        fields=seen,
-                        channels=("GFP",),
-                        by=wish.why.by,
-                    )
-                    pending.append(visit)
-        if not pending:
-            return clock
-        visit = pending.popleft()
-        result = seen_by(screen, visit, place[visit.well])
-        begun = time.process_time()
-        policy.tell(visit, result)
-        if watched is not None:
-            watched.tell(replace(visit, by=""), result)
-        clock.tells.append(1000 * (time.process_time() - begun))
+
+    def look(visit: Visit) -> list[FieldResult]:
+        """Return what a visit sees; a closer look sees the same number."""
+        i = place[visit.well]
+        return [
+            FieldResult(field=one.field, status="ok", readouts={READOUT: screen.value(i, int(one.field), 0)})
+            for one in visit.fields
+        ]
+
+    with timing(Overseen(policy) if isinstance(policy, Shadow) else policy) as timed:
+        testing.play(timed, setup, look, seed=screen.seed, seconds=lambda visit, before: 1.0)
+    return timed
 
 
 def plate(screen: Screen) -> Setup:
@@ -197,18 +142,3 @@ def plate(screen: Screen) -> Setup:
         limits=Limits(frames=frames),
         field_names=(names,) * len(screen.wells),
     )
-
-
-def seen_by(screen: Screen, visit: Visit, i: int) -> VisitResult:
-    """Return what a visit sees; a closer look sees the same number."""
-    fields = tuple(
-        FieldResult(field=one.field, status="ok", readouts={READOUT: screen.value(i, int(one.field), 0)})
-        for one in visit.fields
-    )
-    return VisitResult(
-        visit=visit.number, well=visit.well, profile=visit.profile, fields=fields, at_s=float(visit.number)
-    )
-
-
-def _middle(taken: list[float]) -> float:
-    return float(np.median(taken))

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.policies_rows import Row, mean_interval, share_interval
-from benchmarks.policies_rows._stopwatch import WELLS, K, Timed, asking_rows
+from benchmarks.policies_rows._stopwatch import WELLS, K, asking_rows, timing
 from phenoloop.model import (
     ChannelPlan,
     CostModel,
@@ -137,8 +137,8 @@ def asking() -> Iterator[Row]:
 
     plan = largest_plate()
     fast = {"profile": "fast", "when": "event > 0.7", "until": "event < 0.4", "hold": 60.0, "at_once": K}
-    timed = Timed(Events(Events.Params(fast=fast, wells_per_batch=K), setup_of(plan)))
-    run_clocked(plan, timed, readouts, latency_s=0.3)
+    with timing(Events(Events.Params(fast=fast, wells_per_batch=K), setup_of(plan))) as timed:
+        run_clocked(plan, timed, readouts, latency_s=0.3)
     yield from asking_rows(timed, f"events, 1536 wells, slow 30 min, fast 30 s in at most {K} fields, 2 h")
 
 

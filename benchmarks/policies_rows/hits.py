@@ -23,5 +23,5 @@ def rows(seeds: int) -> Iterator[Row]:
     yield from ranking(seeds)
     yield from calls(seeds)
     yield from no_hits(EMPTY_PLATES)
-    yield from wall_clock(max(4, seeds // 4))
+    yield from wall_clock(max(4, seeds // 2))
     yield from misspecified(max(8, seeds // 2))

@@ -19,10 +19,8 @@ flight (`phenoloop.testing.play`). Seeds from 1000 on; tuned on seeds below 100.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -38,7 +36,8 @@ from benchmarks.policies_rows._phenotypes import (
     setup,
     shared_noise,
 )
-from phenoloop.model import Answer, Context, FieldReadout, FieldResult, Proposal, Setup, Stop, Visit, VisitResult
+from benchmarks.policies_rows._stopwatch import asking_rows, timing
+from phenoloop.model import Answer, FieldReadout, FieldResult, Setup, Visit
 from phenoloop.policies.novelty import Novelty
 from phenoloop.questions.novelty import NoveltyQuestion
 from phenoloop.testing import play
@@ -46,7 +45,6 @@ from phenoloop.testing import play
 FIRST_SEED = 1000
 BAR = 5.0
 LEVEL = 0.05
-MOST_MS = 5.0
 ENOUGH = 0.9
 REFERENCES = 2
 """Close looks at controls, which both sides take."""
@@ -195,32 +193,6 @@ def _answer_without_effect(controls: int, seed: int) -> Answer:
     return NoveltyQuestion(NoveltyQuestion.Params(controls="treatment == 'vehicle'"), setup).answer(seen)
 
 
-class Timed:
-    """The policy, and what each ask and each tell took, in ms of processor time."""
-
-    def __init__(self, policy: Novelty) -> None:
-        self.policy = policy
-        self.asks: list[float] = []
-        self.tells: list[float] = []
-
-    def ask(self, k: int, context: Context) -> Sequence[Proposal] | Stop:
-        """Ask, and note how long it took."""
-        begun = time.process_time()
-        answer = self.policy.ask(k, context)
-        self.asks.append(1000 * (time.process_time() - begun))
-        return answer
-
-    def tell(self, visit: Visit, result: VisitResult) -> None:
-        """Tell, and note how long it took."""
-        begun = time.process_time()
-        self.policy.tell(visit, result)
-        self.tells.append(1000 * (time.process_time() - begun))
-
-    def report(self) -> Mapping[str, Any]:
-        """Return what the policy reports."""
-        return self.policy.report()
-
-
 def asking() -> Iterator[Row]:
     """Yield the times of ask and tell on the largest plate, over whole runs."""
     worlds = (
@@ -233,22 +205,10 @@ def asking() -> Iterator[Row]:
         for closeup in (True, False):
             plate = Plate(world, FIRST_SEED)
             told = setup(plate, closeup=closeup)
-            policy = Timed(Novelty(params_of(closeup=closeup), told))
-            play(policy, told, Search(plate, closeup).look, seed=FIRST_SEED)
+            with timing(Novelty(params_of(closeup=closeup), told)) as timed:
+                play(timed, told, Search(plate, closeup).look, seed=FIRST_SEED)
             unit = "close looks" if closeup else "second fields"
-            said = f"{world.name}; 1,536 wells, batches of 16, {unit}; a whole run, n = "
-            for name, took, bar in (("ask of 16", policy.asks, MOST_MS), ("tell", policy.tells, None)):
-                figure = float(np.quantile(took, 0.99))
-                ok = None if bar is None else figure <= bar
-                yield Row(
-                    f"{name}, p99, ms of processor time [median, largest]",
-                    f"{said}{len(took)}",
-                    figure,
-                    float(np.median(took)),
-                    max(took),
-                    bar,
-                    ok,
-                )
+            yield from asking_rows(timed, f"{world.name}; 1,536 wells, batches of 16, {unit}; a whole run")
 
 
 def rows(seeds: int) -> Iterator[Row]:

@@ -6,6 +6,10 @@ An error is one paragraph: what happened, where, and the way out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+_SHOWN: Final = 200
+"""Characters of a line that an error shows at most; a file may be one line of many thousands."""
 
 
 class PhenoloopError(Exception):
@@ -62,8 +66,16 @@ class Problem:
         if self.line is None or not self.source:
             return head
         gutter = f"{self.line:>6} | "
-        caret = " " * (len(gutter) - 2) + "| " + " " * ((self.column or 1) - 1) + "^"
-        return f"{head}\n{gutter}{self.source.rstrip()}\n{caret}"
+        shown, at = _window(self.source.rstrip(), (self.column or 1) - 1)
+        caret = " " * (len(gutter) - 2) + "| " + " " * at + "^"
+        return f"{head}\n{gutter}{shown}\n{caret}"
+
+
+def _window(line: str, at: int) -> tuple[str, int]:
+    """Return the part of a long line around a place, and where the place lies in it."""
+    start = max(0, at - _SHOWN // 2) if len(line) > _SHOWN else 0
+    before, after = ("..." if start else ""), ("..." if len(line) > start + _SHOWN else "")
+    return before + line[start : start + _SHOWN] + after, len(before) + at - start
 
 
 class ProtocolError(PhenoloopError):

@@ -20,14 +20,13 @@ from phenoloop.studies.summary import plain, row
 CALLS = Calls(frozenset(), frozenset())
 
 
-def record(frames: int, score: float) -> Record:
+def record(frames: int, score: float, *, truth: bool = True) -> Record:
     spent = Spent(frames=frames, seconds=frames * 0.61, light_s=frames * 0.013)
-    return Record(
-        seed=1, looks=(Look(spent=spent, score=score, beside={"top-k recall": score}),), exit="", reason="enough"
-    )
+    beside = {"top-k recall": score} if truth else {}
+    return Record(seed=1, looks=(Look(spent=spent, score=score, beside=beside),), exit="", reason="enough")
 
 
-def result(*, enough: int | None = 2, interrupted: bool = False) -> dict[str, Any]:
+def result(*, enough: int | None = 2, interrupted: bool = False, seeds: int = 20) -> dict[str, Any]:
     policy = plain(row("dose_response:{precision: 0.1}", "policy", [record(175, 0.71), record(283, 0.93)], CALLS))
     less = {axis: {"mean": 1.61, "low": 0.9, "high": 2.1} for axis in ("frames", "minutes", "light_s")}
     grid = {"grid": f"{enough} fields of every well", "grid_fields_per_well": enough, "times_less": less}
@@ -35,6 +34,7 @@ def result(*, enough: int | None = 2, interrupted: bool = False) -> dict[str, An
     return {
         "title": "t",
         "interrupted": interrupted,
+        "seeds": seeds,
         "quality": {"title": "F1 of the calls"},
         "rows": [policy if enough is None else {**policy, **grid}, *grids],
         "grids": grids,
@@ -74,3 +74,22 @@ def test_what_the_table_comes_to_is_said(
     text = " ".join(capsys.readouterr().out.split())
     assert re.search(said, text), text
     assert ("nothing for a policy to save" in text) == (enough == 1)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "scores", "truth", "said"),
+    [
+        pytest.param(20, (0.7, 0.9), True, "", id="enough plates that differ"),
+        pytest.param(1, (0.7,), True, "One plate shows little of what chance does", id="one plate"),
+        pytest.param(3, (1.0, 1.0, 1.0), True, "3 plates show little of what chance does", id="three plates"),
+        pytest.param(20, (1.0, 1.0), True, "no proof that it always is", id="the same on every plate"),
+        pytest.param(20, (0.0, 1.0), False, "F1 says only whether anything was called", id="nothing to find"),
+    ],
+)
+def test_bands_that_claim_nothing_say_so(seeds: int, scores: tuple[float, ...], truth: bool, said: str) -> None:
+    rows = [plain(row("hits", "policy", [record(96, score, truth=truth) for score in scores], CALLS))]
+    text = comparing._bands({"rows": rows, "seeds": seeds, "quality": {"title": CALLS.title}})
+    tail = text.removeprefix(
+        "Means over plates with their 95 % intervals. Minutes follow from the cost model of the microscope."
+    )
+    assert (said in tail) if said else tail == ""

@@ -180,7 +180,15 @@ class Terminal:
         os.write(self._master, keys.encode())
 
     def interrupt(self) -> None:
-        self._process.send_signal(signal.SIGINT)
+        self.send(signal.SIGINT)
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def close(self) -> None:
+        """Take the terminal away, and wait until the program has ended."""
+        os.close(self._master)
+        self._process.wait(60)
 
     def end(self) -> int:
         """Read to the end; return the exit code."""
@@ -211,6 +219,28 @@ def test_keys_pause_and_stop_in_a_terminal(tmp_path: Path) -> None:
     terminal.until("Go on with: phenoloop resume")
     assert terminal.end() == 130
     assert json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8"))["exit"] == "stopped"
+
+
+def test_a_shutdown_closes_the_data(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(LONG, encoding="utf-8")
+    terminal = Terminal("run", tmp_path / "p.yaml", "--out", tmp_path / "run")
+    terminal.until("p pause")
+    terminal.send(signal.SIGTERM)
+    terminal.until("stopped by a signal to end (SIGTERM); all data are closed")
+    assert terminal.end() == 130
+    assert json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8"))["exit"] == "stopped"
+
+
+def test_a_run_outlives_its_terminal(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(PROTOCOL, encoding="utf-8")
+    terminal = Terminal("run", tmp_path / "p.yaml", "--out", tmp_path / "run")
+    terminal.until("p pause")
+    terminal.send(signal.SIGHUP)  # what the system sends when the window is closed
+    terminal.close()
+    report = json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8"))
+    assert (report["exit"], report["frames"], report["lost_frames"]) == ("budget", 24, 0)
+    said = (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8")
+    assert "the terminal is gone; the run goes on without it" in said
 
 
 def test_a_second_ctrl_c_leaves_at_once_and_the_run_can_be_resumed(tmp_path: Path) -> None:

@@ -83,6 +83,11 @@ def decider_of(history: dict[str, Any], plan: Plan) -> Any:
 
 def lived(history: dict[str, Any]) -> list[Message]:
     """Let a history happen; return its journal."""
+    return world_of(history).log
+
+
+def world_of(history: dict[str, Any]) -> Patient:
+    """Let a history happen; return the world after it."""
     plan = plan_of(history)
     places = [(well.name, field.name) for well in plan.wells for field in well.fields]
     failures = dict(zip(places, history["failing"], strict=True))
@@ -96,7 +101,7 @@ def lived(history: dict[str, Any]) -> list[Message]:
     if history["slow"] is not None:
         world.later(history["slow"], PolicyTooSlow(at_s=0, decision=1, limit_s=30.0))
     world.run(steps=600)
-    return world.log
+    return world
 
 
 class Patient(PeopleWorld):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +30,7 @@ from phenoloop.model import (
     StageBox,
     Stop,
     StopRequested,
+    Target,
     VisitEnded,
 )
 from tests.core.worlds import Greedy, Scripted, World, decider, greedy_machine, make_plan, propose
@@ -161,6 +164,16 @@ def test_how_a_run_ends(script: list[Any], exit: str, reason: str) -> None:
         pytest.param(None, "NoneType", id="nothing"),
         pytest.param([propose("A1", score=float("nan"))], "score for A1 is nan", id="score not a number"),
         pytest.param([propose("A1", 0)], "0 fields", id="no fields"),
+        pytest.param([propose("A1", 1.5)], "fields are a number or a tuple of names, not 1.5", id="half a field"),
+        pytest.param([propose("A1", (0, 1))], "not (0, 1), in A1", id="fields by index"),
+        pytest.param(
+            [replace(propose("A1"), not_before_s=math.inf)], "cannot wait until inf", id="waits until the end of time"
+        ),
+        pytest.param(
+            [replace(propose("A1"), targets=(Target(name="o", x_um=math.nan, y_um=0.0),))],
+            "an object in A1 lies at no place",
+            id="an object nowhere",
+        ),
         pytest.param([propose("A1")] * 3, "3 proposals where 2", id="too many"),
     ],
 )
@@ -337,6 +350,30 @@ def test_with_autofocus_the_same_place_is_tried_first() -> None:
     assert fields[:2] == [("1",), ("1",)]
     assert len(fields) == 3  # two replacements for the one rejected field, and no more
     assert fields[2] != ("1",)
+
+
+@settings(deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    failing=st.lists(st.sampled_from(("ok", "qc_fail", "qc_fail", "missing")), min_size=24, max_size=24),
+    retries=st.integers(1, 3),
+    per_visit=st.integers(1, 4),
+    quota=st.none() | st.integers(5, 8),
+)
+def test_no_replacement_is_a_field_that_has_light_already(
+    seed: int, failing: list[str], retries: int, per_visit: int, quota: int | None
+) -> None:
+    """Nobody asks for a field by name here, so none may be imaged twice: two replacements are two fields."""
+    plan = make_plan(retries=retries, limits=Limits(controls_every_visits=quota), controls=("B2",))
+    wells = [well.name for well in plan.wells]
+    places = [(well.name, field.name) for well in plan.wells for field in well.fields]
+    failures = dict(zip(places, failing, strict=True))
+    policy = Greedy(wells, fields=per_visit)
+    world = World(Machine(plan, decider(plan, policy)), np.random.default_rng(seed), failures).run(steps=400)
+    visits = [message.visit for message in world.log if isinstance(message, Acquire)]
+    given_light = Counter((visit.well, place.field) for visit in visits for place in visit.fields)
+    twice = {place for place, times in given_light.items() if times > 1}
+    assert {well for well, _ in twice} <= ({"B2"} if quota else set())  # a control is seen again by its quota
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])

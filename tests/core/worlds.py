@@ -125,7 +125,7 @@ class Scripted:
         return {}
 
 
-def propose(well: str, fields: int | tuple[str, ...] = 1, score: float = 1.0) -> Proposal:
+def propose(well: str, fields: Any = 1, score: float = 1.0) -> Proposal:
     return Proposal(well=well, fields=fields, score=score, why=Why(rule="test", text="because"))
 
 

@@ -50,7 +50,7 @@ def sums_of(data: NDArray[np.float64], n: int) -> WellSums:
 )
 def test_learns_how_noise_grows(noisier: float, low: float, high: float) -> None:
     setup = plate(["a", "b"], fields=12)
-    found = level_noise(sums_of(loud(setup, 1, noisier), 12))
+    found = level_noise(sums_of(loud(setup, 1, noisier), 12), np.arange(len(setup.wells)))
     assert low < found.ratio < high
     at = found.at(np.array([found.low, found.high, found.low - 9, found.high + 9]))
     assert at[1] / at[0] == pytest.approx(found.ratio)
@@ -60,7 +60,21 @@ def test_learns_how_noise_grows(noisier: float, low: float, high: float) -> None
 @pytest.mark.parametrize("n", [0, 1], ids=["no fields", "one field a well"])
 def test_takes_noise_for_alike_until_fields_say_otherwise(n: int) -> None:
     setup = plate(["a"])
-    assert level_noise(sums_of(loud(setup, 2, 3.0), n)) == LevelNoise()
+    assert level_noise(sums_of(loud(setup, 2, 3.0), n), np.arange(len(setup.wells))) == LevelNoise()
+
+
+@pytest.mark.parametrize(
+    ("noisier", "low", "high"),
+    [
+        pytest.param(1.0, 0.4, 2.5, id="alike"),
+        pytest.param(3.0, 4.0, 20.0, id="three times as noisy at the top"),
+    ],
+)
+def test_replicate_wells_tell_it_from_one_field_each(noisier: float, low: float, high: float) -> None:
+    setup = plate([f"c{c}" for c in range(4)], replicates=4)
+    sums = sums_of(loud(setup, 4, noisier), 1)
+    bottom, top = DosedFields(DoseLayout.of(setup, "dose", "compound"), sums).noise.at(np.array([1.0, 5.0]))
+    assert low < top / bottom < high
 
 
 def covered(first: int, plates: int) -> int:

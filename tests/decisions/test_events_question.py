@@ -11,7 +11,8 @@ import pytest
 
 from phenoloop.errors import ProtocolError
 from phenoloop.model import FieldReadout, Setup
-from phenoloop.numerics.rates import poisson_interval, rate_of, share_interval
+from phenoloop.numerics.proportions import clopper_pearson
+from phenoloop.numerics.rates import poisson_interval, rate_of
 from phenoloop.questions.events import EventsQuestion
 from phenoloop.questions.watching import Look, watch
 from phenoloop.testing import assert_question
@@ -90,7 +91,7 @@ def test_only_events_without_a_gap_count_as_seen_at_the_fast_rate() -> None:
     answer = question().answer(series("A1", "0", followed) + series("A1", "1", coarse))
     told: Any = answer.summary["followed"]
     assert (told["events"], told["at_fast_rate"]) == (2, 1)
-    assert (told["low"], told["high"]) == pytest.approx(share_interval(1, 2, 0.95))
+    assert (told["low"], told["high"]) == pytest.approx(clopper_pearson(1, 2, 0.95))
     alone = question(setup_of(make_plan(fast_s=None))).answer(series("A1", "0", followed))
     assert alone.summary["followed"] is None
 

@@ -226,6 +226,21 @@ def test_controls_are_seen_again() -> None:
     assert 0.2 < np.mean([rule == "control again" for rule in rules]) < 0.8
 
 
+@pytest.mark.parametrize(
+    ("params", "controls", "target"),
+    [
+        pytest.param({}, CONTROLS, 12, id="a call rests on their spread"),
+        pytest.param({"aim": "rank"}, CONTROLS, 2, id="a ranking: no fewer than two"),
+        pytest.param({"aim": "rank"}, CONTROLS[:1], 4, id="a ranking: a sixth of 24 wells, by the only control"),
+        pytest.param({"aim": "rank", "control_fields": 5}, CONTROLS, 5, id="as the protocol says"),
+    ],
+)
+def test_how_often_a_control_is_seen_first(params: dict[str, object], controls: tuple[str, ...], target: int) -> None:
+    policy = Hits(Hits.Params.model_validate(params), setup(controls=controls, fields=(40,) * len(WELLS)))
+    looks = ask(policy, left=dict.fromkeys(WELLS, 40))
+    assert {p.why.numbers["target"] for p in looks if p.why.rule == "controls first"} == {target}
+
+
 # -- the size of a visit ----------------------------------------------------------------------------------------------
 
 

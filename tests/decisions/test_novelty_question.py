@@ -41,6 +41,10 @@ def test_phenotypes_are_called_grouped_and_described(seed: int) -> None:
         assert group["apart"][0]["feature"] in KINDS[kind]
         assert np.sign(group["apart"][0]["sd"]) == np.sign(KINDS[kind][group["apart"][0]["feature"]])
         assert set(group["representatives"]) <= set(group["wells"])
+    far = {well["well"]: well["distance"] for well in answer.summary["map"]["wells"]}
+    assert [well for well, _ in sorted(far.items(), key=lambda item: -item[1])][:3] == [
+        well for well, said in sorted(answer.wells.items(), key=lambda item: item[1].rank or 99)
+    ][:3]
     assert answer.summary["valid_when_peeking"] is True
     assert answer.summary["unit"] == "well"
     json.dumps(answer.summary, allow_nan=False)

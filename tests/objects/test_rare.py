@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import math
 import pickle
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def test_it_needs_a_question_about_objects() -> None:
 @pytest.mark.parametrize("target", [1, 10, 40])
 def test_it_stops_when_enough_are_confirmed(target: int) -> None:
     done = search(target=target)
-    assert "as many as were wanted" in done.reason
+    assert "as many as were wanted" in done.played.reason
     assert target <= done.confirmed <= target + max(4, target // 4)
     assert len(done.scans) < 24 + 1.5 * target / 0.2
 
@@ -67,7 +68,7 @@ def test_the_objective_is_changed_a_few_times_only() -> None:
 
 def test_trips_hold_no_more_objects_than_it_says() -> None:
     done = search(target=40, params={"revisits_per_well": 3})
-    assert max(len(visit.fields) for visit in done.visits if visit.profile == "closeup") <= 3
+    assert max(len(visit.fields) for visit in done.played.visits if visit.profile == "closeup") <= 3
 
 
 def test_the_best_scores_come_first() -> None:
@@ -128,13 +129,13 @@ def test_a_lucky_first_field_is_drawn_back_to_the_plate() -> None:
 def test_nothing_to_find_scans_everything_and_says_so() -> None:
     done = search(wanted=0.0, wrong=0.0)
     assert set(done.scans) == {(well, str(f)) for well in WELLS for f in range(SIDE * SIDE)}
-    assert "0 of 10 objects are confirmed; every field was pre-scanned" in done.reason
+    assert "0 of 10 objects are confirmed; every field was pre-scanned" in done.played.reason
 
 
 def test_lookalikes_only_raise_the_score_and_end_the_looks() -> None:
     """When none of the candidates is a wanted one, looking closely ends long before the candidates do."""
     done = search(wanted=0.0, wrong=0.5)
-    assert "too few were wanted ones" in done.reason
+    assert "too few were wanted ones" in done.played.reason
     assert len(done.looks) < 60
     assert len(done.wanted) > 150
     assert done.policy.report()["score_raised"] >= 1
@@ -182,21 +183,19 @@ def test_a_look_that_fails_is_tried_once_more() -> None:
     done = search(target=5, fate=fate)
     assert done.looks
     assert max(done.looks.count(key) for key in done.looks) == 2
-    assert "0 of 5 objects are confirmed" in done.reason
+    assert "0 of 5 objects are confirmed" in done.played.reason
 
 
 def test_a_denial_is_waited_out() -> None:
     """What is denied for a while (objective changes per hour, say) is asked for again later, not at once."""
     asked: list[tuple[float, tuple[str, str]]] = []
-    run: Search
 
-    def deny(proposal: Proposal) -> bool:
-        asked.extend((run.now, (proposal.well, target.name)) for target in proposal.targets)
-        return bool(proposal.targets) and run.now < 100
+    def deny(proposal: Proposal, at_s: float) -> bool:
+        asked.extend((at_s, (proposal.well, target.name)) for target in proposal.targets)
+        return bool(proposal.targets) and at_s < 100
 
     plate = setup(10)
-    run = Search(plate, policy(plate), poisson(1, 0.2, 0.2), deny=deny)
-    run.run()
+    run = Search(plate, policy(plate), poisson(1, 0.2, 0.2), deny=deny).run()
     assert run.confirmed >= 10
     first = asked[0][1]
     times = [at for at, key in asked if key == first]
@@ -204,17 +203,17 @@ def test_a_denial_is_waited_out() -> None:
 
 
 def test_all_denied_it_still_ends() -> None:
-    done = search(deny=lambda proposal: True)
-    assert done.reason
-    assert not done.visits
+    done = search(deny=lambda proposal, at_s: True)
+    assert done.played.reason
+    assert not done.played.visits
 
 
 def test_each_proposal_says_why() -> None:
     done = search(target=20)
-    close = [p for p in done.proposals if p.targets]
+    close = [p for p in done.played.proposals if p.targets]
     assert {p.why.rule for p in close} == {"look closely"}
-    assert {p.why.rule for p in done.proposals if not p.targets} <= {"pre-scan", "where they are dense"}
-    assert all(p.why.text and all(np.isfinite(list(p.why.numbers.values()))) for p in done.proposals)
+    assert {p.why.rule for p in done.played.proposals if not p.targets} <= {"pre-scan", "where they are dense"}
+    assert all(p.why.text and all(np.isfinite(list(p.why.numbers.values()))) for p in done.played.proposals)
     assert "chance of about" in close[-1].why.text
 
 
@@ -230,9 +229,9 @@ def test_any_history_ends_and_ask_changes_nothing(seed: int, fates: list[str], l
         plate,
         policy(plate),
         poisson(seed, 0.1, 0.2, apart=1.0),
-        in_flight=6 + lag,
+        lag=lag / plate.batch,
         fate=lambda visit, field: fates[(visit * 31 + len(field) * 7 + int(field.split("-")[0])) % 7],
-        deny=lambda proposal: hash((seed, proposal.well, len(proposal.targets))) % 11 == 0,
+        deny=lambda proposal, at_s: crc32(f"{seed} {proposal.well} {len(proposal.targets)}".encode()) % 11 == 0,
     )
     twin = policy(plate)
     tell = one.policy.tell
@@ -252,6 +251,6 @@ def test_any_history_ends_and_ask_changes_nothing(seed: int, fates: list[str], l
 
     one.policy.tell, one.policy.ask = both, asked  # type: ignore[method-assign,assignment]
     one.run()
-    assert one.reason
+    assert one.played.reason
     for key in set(one.looks):
         assert one.looks.count(key) <= 2

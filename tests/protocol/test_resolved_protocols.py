@@ -69,7 +69,7 @@ def test_plan_of_a_protocol(folder: Path, registry: Registry) -> None:
     assert [well.name for well in plan.wells] == ["A1", "A2", "B1"]
     assert [well.properties["dose"] for well in plan.wells] == [0, 1, 10]
     assert (plan.plate_rows, plan.plate_columns) == (8, 12)
-    assert (plan.batch, plan.in_flight) == (3, 6)
+    assert (plan.batch, plan.in_flight) == (3, 4)
     assert plan.readouts == ("spots", "cells")
     assert plan.virtual_clock
     assert (plan.analysis_latency_s, plan.deadline_s) == (0.3, 10.0)
@@ -83,6 +83,22 @@ def test_plan_of_a_protocol(folder: Path, registry: Registry) -> None:
     assert [(place.x_um, place.y_um) for place in first.fields] == [(-128, 128), (128, 128), (128, -128), (-128, -128)]
     assert all(place.z_um is None for well in plan.wells for place in well.fields)
     assert sorted(first.choice) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("policy", "more", "room"),
+    [
+        pytest.param("{kind: hits}", "", 8 + 2, id="hits hears most of a batch before it chooses the next"),
+        pytest.param("{kind: hits, wells_per_batch: 3}", "", 3 + 1, id="a quarter of a batch is a visit at least"),
+        pytest.param("{kind: hits}", "autonomy: confirm\n", 8 + 8, id="a person answers while a batch is imaged"),
+        pytest.param("{kind: hits}", "autonomy: veto\n", 8 + 8, id="or objects"),
+        pytest.param("{kind: hits, in_flight: 16}", "", 16, id="as the protocol says"),
+        pytest.param("{kind: sweep}", "", 8 + 8, id="a sweep has nothing to wait for"),
+    ],
+)
+def test_visits_under_way_suit_the_policy(folder: Path, registry: Registry, policy: str, more: str, room: int) -> None:
+    text = TEXT.replace("{kind: hits, fields_per_visit: 2, wells_per_batch: 3}", policy) + more
+    assert loaded(text, folder, registry).plan.in_flight == room
 
 
 def test_setup_and_analysis_of_a_protocol(folder: Path, registry: Registry) -> None:

@@ -88,12 +88,16 @@ def test_noise_and_rejections_come_out_again(rejected: float) -> None:
     assert (share > 0) == (rejected > 0)
 
 
-def test_a_field_is_the_same_in_any_order() -> None:
+def test_a_field_is_the_same_in_any_order_and_in_a_smaller_grid() -> None:
     plan = plan_of()
     one, other = (DrawnPlate(sample(), levels_of(plan), plan) for _ in range(2))
     names = [(well.name, place.name) for well in plan.wells for place in well.fields]
     first = {name: one.measured(*name) for name in names}
     assert first == {name: other.measured(*name) for name in reversed(names)}
+    smaller, _ = grid(plan, setup_of(plan), 2)
+    part = DrawnPlate(sample(), levels_of(plan), smaller)
+    shared = [(well.name, place.name) for well in smaller.wells for place in well.fields]
+    assert {name: part.measured(*name) for name in shared} == {name: first[name] for name in shared}
     another = DrawnPlate(sample(), levels_of(plan), plan_of(seed=2))
     assert first["A3", "0"] != another.measured("A3", "0")
 

@@ -67,3 +67,13 @@ def test_a_curve_begins_where_every_plate_has_a_number() -> None:
 
 def test_a_plate_without_an_answer_leaves_no_score() -> None:
     assert row("x", "policy", [record((5, None)), record((5, 1.0))], CALLS).score is None
+
+
+def test_a_plate_with_nothing_to_find_does_not_count_as_nothing_found() -> None:
+    def found(share: float | None) -> Record:
+        beside = {} if share is None else {"top-k recall": share}
+        look = Look(spent=Spent(frames=5, seconds=30.0, light_s=0.5), score=1.0, beside=beside)
+        return Record(seed=1, looks=(look,), exit="completed", reason="enough")
+
+    beside = row("x", "policy", [found(1.0), found(None), found(0.5)], CALLS).beside
+    assert beside["top-k recall"].mean == pytest.approx(0.75)

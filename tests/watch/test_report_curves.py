@@ -58,7 +58,7 @@ def test_everything_lies_on_the_drawing() -> None:
 @pytest.mark.parametrize(
     ("band", "text"),
     [
-        pytest.param(BAND, "1 (0.5 to 2)", id="closed"),
+        pytest.param(BAND, "1.00 (0.500 to 2.00)", id="closed"),
         pytest.param({"mean": None, "low": 30.0, "high": None}, "> 30", id="open above"),
         pytest.param({"mean": None, "low": None, "high": 0.1}, "< 0.1", id="open below"),
         pytest.param({"mean": None, "low": None, "high": None}, "cannot be said", id="no effect"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import itertools
 import re
 from html.parser import HTMLParser
 
@@ -12,10 +13,12 @@ import pytest
 
 from phenoloop.model import Decided, Measured
 from phenoloop.watch.plate_map import CIVIDIS, colour, ink_on, row_name, shares
-from phenoloop.watch.report_html import render, wells_of_interest
+from phenoloop.watch.report_html import render
 from phenoloop.watch.report_json import ReportContent, build_report
-from phenoloop.watch.thumbnails import FieldPicture, data_uri, draw, shared_contrast
-from phenoloop.watch.verdict import aligned
+from phenoloop.watch.report_pictures import wells_of_interest
+from phenoloop.watch.thumbnails import FieldPicture, bar_um, data_uri, draw, shared_contrast
+from phenoloop.watch.verdict import number
+from phenoloop.watch.well_value import WellValues, well_values
 from tests.watch.builders import make_content, make_picture
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -131,8 +134,14 @@ def test_names_from_files_cannot_become_markup() -> None:
     assert "&lt;script&gt;" in page
 
 
+def values_of(content: ReportContent) -> WellValues:
+    values = well_values(build_report(content), content.plan.readouts)
+    assert values is not None
+    return values
+
+
 def test_wells_of_interest_hold_hits_and_a_control(content: ReportContent) -> None:
-    chosen = wells_of_interest(build_report(content), "vesicles")
+    chosen = wells_of_interest(build_report(content), values_of(content))
     reasons = [reason for _, reason in chosen]
     assert len(chosen) <= 6
     assert reasons.count("hit") == 3
@@ -142,7 +151,7 @@ def test_wells_of_interest_hold_hits_and_a_control(content: ReportContent) -> No
 
 def test_without_a_question_the_strongest_well_is_shown() -> None:
     content = make_content(question=False)
-    assert wells_of_interest(build_report(content), "vesicles")[0][0] == "B2"
+    assert wells_of_interest(build_report(content), values_of(content))[0][0] == "B2"
 
 
 def test_a_picture_carries_the_value_of_the_visit_that_it_shows(content: ReportContent) -> None:
@@ -172,7 +181,7 @@ def test_a_picture_carries_the_value_of_the_visit_that_it_shows(content: ReportC
         return render(doubled, build_report(doubled), one)
 
     value = measured.readouts["vesicles"]
-    assert f"field {measured.field}: vesicles {aligned(value)}" in of(measured.visit)
+    assert f"field {measured.field}: vesicles {number(value)}" in of(measured.visit)
     assert f"field {measured.field}: vesicles 77.7" in of(again)
 
 
@@ -278,3 +287,49 @@ def test_shares(values: dict[str, float | None], expected: dict[str, float | Non
 )
 def test_row_names(row: int, name: str) -> None:
     assert row_name(row) == name
+
+
+@pytest.mark.parametrize(
+    ("pixel_um", "size", "bar"),
+    [
+        pytest.param(None, 512, None, id="pixels of no size"),
+        pytest.param(0.325, 512, 20.0, id="20x"),
+        pytest.param(0.65, 2048, 50.0, id="10x"),
+        pytest.param(0.1, 64, 1.0, id="a small picture at 60x"),
+    ],
+)
+def test_the_scale_bar_is_as_long_as_it_says(pixel_um: float | None, size: int, bar: float | None) -> None:
+    field = FieldPicture(image=np.zeros((1, size, size), np.uint16), channels=("DNA",), labels={}, pixel_um=pixel_um)
+    assert bar_um(field) == bar
+    rgb = draw(field, {"DNA": (0.0, 1000.0)})
+    drawn = int((rgb == 255).all(axis=2).sum(axis=1).max())
+    if bar is None or pixel_um is None:
+        assert drawn == 0
+        return
+    shown_um = pixel_um * (320 if size > 320 else size) / rgb.shape[1]
+    assert drawn * shown_um == pytest.approx(bar, abs=shown_um)
+
+
+def test_the_page_says_which_channel_has_which_colour(content: ReportContent) -> None:
+    def sized(well: str, field: str) -> FieldPicture | None:
+        return make_picture(well, field)._replace(pixel_um=0.325)
+
+    text = re.sub(r"\s+", " ", " ".join(parse(render(content, build_report(content), sized)).text))
+    assert re.search(r"DNA blue \(\d+ to \d+ counts\), GFP yellow \(\d+ to \d+ counts\)", text)
+    assert "Outlines: nuclei white, vesicles orange. Bar: 20 µm." in text
+
+
+def test_the_page_says_how_a_readout_is_made(content: ReportContent) -> None:
+    told = dataclasses.replace(content, definitions={"vesicles": "mean(vesicles.count)"})
+    text = re.sub(r"\s+", " ", "".join(parse(render(told, build_report(told))).text))
+    assert "the mean vesicles of a well's accepted fields (vesicles: mean(vesicles.count) in a field)." in text
+
+
+def test_headings_do_not_skip_a_level_and_every_picture_has_words(page: str) -> None:
+    levels = [int(level) for level in re.findall(r"<h([1-6])", page)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    assert all(re.search(r'alt="[^"]{10,}"', tag) for tag in re.findall(r"<img [^>]+>", page))
+    assert all("aria-label=" in tag or "aria-hidden=" in tag for tag in re.findall(r'<svg [^>]*role="img"[^>]*>', page))
+    assert page.count('class="scroll') == page.count('tabindex="0"')  # what scrolls can be reached by key

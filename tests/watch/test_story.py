@@ -179,6 +179,15 @@ def test_a_mean_is_told_with_the_fields_behind_it_and_with_what_it_claims(
     assert "Intervals: 95 %, unit of replication: field, valid however often one looks." in text(told)
 
 
+def test_a_look_at_few_objects_says_so(plan: Plan, messages: tuple[Message, ...]) -> None:
+    told = story(plan, messages, "A1")
+    first = told.chapters[0]
+    one = dataclasses.replace(first.outcomes[0], status="ok", objects=3)
+    few = dataclasses.replace(first, outcomes=(one, *first.outcomes[1:]))
+    assert "from 3 objects only" in text(dataclasses.replace(told, chapters=(few,)))
+    assert "objects only" not in text(told)
+
+
 def test_it_is_json(plan: Plan, messages: tuple[Message, ...]) -> None:
     told = json.loads(json.dumps(story(plan, messages, "A1").to_json(), allow_nan=False))
     assert told["schema"] == "phenoloop.story/1"

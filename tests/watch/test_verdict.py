@@ -6,7 +6,7 @@ import pytest
 
 from phenoloop.model import RunStarted
 from phenoloop.watch.report_json import ReportContent, build_report
-from phenoloop.watch.verdict import aligned, count, duration, names, number, percent, verdict
+from phenoloop.watch.verdict import aligned, count, duration, evidence, names, number, percent, verdict
 from tests.watch.builders import make_content, make_plan, make_setup
 
 
@@ -55,6 +55,57 @@ def test_verdict(content: ReportContent, headline: str, asked: str, found: str) 
     assert said.found.startswith(found)
 
 
+EFFECT = {"mean": 3.0, "low": 2.5, "high": 3.52, "level": 0.95}
+
+
+@pytest.mark.parametrize(
+    ("effects", "said"),
+    [
+        pytest.param(
+            {}, "B2, C4, A3 and D3 differ from the controls. At most 5 % of such calls are", id="none measured"
+        ),
+        pytest.param(
+            {"C4": EFFECT},
+            "The effect of 1 of them, by images that had no part in the call, is 3.00 (C4; 95 % interval 2.50 to "
+            "3.52).",
+            id="one",
+        ),
+        pytest.param(
+            {"B2": EFFECT | {"mean": 5.25}, "C4": EFFECT, "A3": EFFECT | {"mean": 4.0}, "D3": EFFECT | {"mean": 1.5}},
+            "The effect, by images that had no part in the call, reaches from 1.50 (D3; 95 % interval 2.50 to 3.52) to "
+            "5.25 (B2; 95 % interval 2.50 to 3.52).",
+            id="all: the smallest and the largest",
+        ),
+    ],
+)
+def test_hits_are_told_with_their_error(effects: dict[str, dict[str, float]], said: str) -> None:
+    report = build_report(make_content())
+    for well in report["wells"]:
+        well["effect"] = effects.get(well["well"])
+    assert said in verdict(report).found
+
+
+def test_events_are_told_with_no_more_digits_than_their_error_allows() -> None:
+    report = build_report(make_content(question=False))
+    rate = {"rate": 0.829, "low": 0.226, "high": 3.04}
+    plate = {"events": 6, "wells": 4, "field_hours": 7.235, "level": 0.95, "per_field_hour": rate}
+    report["question"] = {"kind": "events", "parameters": {"readout": "dividing", "above": 1.9}}
+    report["summary"] = {"plate": plate, "followed": None}
+    said = verdict(report)
+    assert said.headline == "6 events"
+    assert said.found == "0.83 per field and hour (95 % interval 0.23 to 3.0), in 7.2 field-hours of 4 wells."
+
+
+def test_confirmed_objects_are_told_with_their_wells() -> None:
+    report = build_report(make_content(question=False))
+    precision = {"mean": 0.414, "low": 0.17, "high": 0.693, "level": 0.95}
+    summary = {"confirmed": 3, "wanted": 3, "precision": precision, "looked_at": 7, "wells": {"A2": 1, "A6": 2}}
+    report["question"] = {"kind": "objects", "parameters": {}}
+    report["summary"] = summary | {"fields_pre_scanned": 9}
+    said = verdict(report).found
+    assert said.endswith("are confirmed (95 % interval 17 to 69 %). They lie in A6 (2) and A2 (1).")
+
+
 def test_effort() -> None:
     assert verdict(build_report(make_content())).effort == (
         "151 images of 432 possible (35 %), in 38 visits to 24 of 24 wells, chosen in 8 decisions"
@@ -70,6 +121,14 @@ def test_effort() -> None:
         pytest.param(number(12345.6), "12346", id="whole from a thousand on"),
         pytest.param(number(1.1e13), "1.1e13", id="large"),
         pytest.param(number(-0.00012), "-1.2e-4", id="small and negative"),
+        pytest.param(number(368.0, 2), "370", id="two digits of hundreds"),
+        pytest.param(evidence(None), "–", id="no evidence"),
+        pytest.param(evidence(3.34e7), "3.3e7", id="strong evidence"),
+        pytest.param(evidence(11245.0), "11000", id="evidence has two digits"),
+        pytest.param(evidence(79.2), "79", id="some evidence"),
+        pytest.param(evidence(0.4961), "0.5", id="evidence for nothing"),
+        pytest.param(evidence(0.0013), "< 0.01", id="evidence against"),
+        pytest.param(aligned(3.04, 2), "3.0", id="column of two digits"),
         pytest.param(aligned(2.0), "2.00", id="column keeps zeros"),
         pytest.param(aligned(123.0), "123", id="column without a bare point"),
         pytest.param(duration(None), "–", id="no duration"),

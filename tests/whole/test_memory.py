@@ -48,6 +48,23 @@ def test_nothing_of_a_run_outlives_it(tmp_path: Path, monkeypatch: pytest.Monkey
     assert collected(left) == []
 
 
+def test_the_collector_is_held_back_during_a_run_only(tmp_path: Path) -> None:
+    def settings() -> tuple[tuple[int, int, int], bool]:
+        return gc.get_threshold(), gc.get_freeze_count() > 0
+
+    during: set[tuple[tuple[int, int, int], bool]] = set()
+    before = settings()
+
+    def watch(live: api.LiveRun) -> None:
+        live.signals.decided.connect(lambda decided: during.add(settings()))
+
+    api.run(write_protocol(tmp_path, frames=8), out=tmp_path / "run", on_start=watch)
+    young, middle, old = before[0]
+    # The last decision may be heard of when the run is over.
+    assert {((young, middle, 10 * old), True)} <= during <= {((young, middle, 10 * old), True), before}
+    assert settings() == before == (before[0], False)
+
+
 def test_a_microscope_that_was_closed_is_gone() -> None:
     plan = make_plan(fields=1)
     with opened(plan) as (scope, sink):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from phenoloop import api
-from phenoloop.storage.journal import equal_but_wall
+from tests.storage.journals import equal_but_wall
 from tests.whole.plates import write_protocol
 
 pytestmark = pytest.mark.mm

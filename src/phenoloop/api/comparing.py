@@ -131,7 +131,8 @@ def _study(ground: Ground, named: Sequence[Contestant], count: int, tell: OnStep
     if grids:
         habit, words = baseline.habit(list(grids))
         rows.append(row(words, "habit", grids[habit], quality, habit))
-    plates = "draws" if isinstance(ground, Numbers) and ground.recorded else "plates"
+    plates = "draw" if isinstance(ground, Numbers) and ground.recorded else "plate"
+    plates += "s" if count != 1 else ""
     counted = f"{complete} {plates}" if complete == count else f"{complete} of {count} {plates}, then interrupted"
     resolved = ground.resolved
     return {

@@ -15,7 +15,7 @@ from phenoloop.plugins import Registry
 from phenoloop.protocol.blocks import PluginBlock
 from phenoloop.protocol.plugin_blocks import Chosen, anchored, choose, unmet
 from phenoloop.protocol.problems import Problems
-from phenoloop.protocol.resolve_limits import batch_of
+from phenoloop.protocol.resolve_limits import batch_of, room_of
 from phenoloop.protocol.yaml_reader import read
 from phenoloop.protocol.yaml_source import Path as Place
 from phenoloop.protocol.yaml_source import Source
@@ -54,9 +54,7 @@ class Contestant:
         if policy is None:
             return resolved
         batch = batch_of(policy)
-        plan = dataclasses.replace(
-            resolved.plan, batch=batch, in_flight=int(getattr(policy.params, "in_flight", None) or 2 * batch)
-        )
+        plan = dataclasses.replace(resolved.plan, batch=batch, in_flight=room_of(policy, resolved.plan.autonomy))
         per_visit = getattr(policy.params, "fields_per_visit", 1)
         setup = dataclasses.replace(
             resolved.setup, fields_per_visit=per_visit if isinstance(per_visit, int) else 1, batch=batch

@@ -9,14 +9,15 @@ import numpy as np
 
 from phenoloop.api.live import EXIT_CODES, RunResult
 from phenoloop.api.resolved import Resolved
-from phenoloop.core import fold
+from phenoloop.core import Machine, fold
 from phenoloop.model import Acquire, AnalysisPlan, VisitEnded
 from phenoloop.platform import write_atomically
 from phenoloop.storage.images import RunImages
 from phenoloop.storage.journal import read
 from phenoloop.storage.run_folder import RunFolder
-from phenoloop.watch.report_html import Pictures, render
+from phenoloop.watch.report_html import render
 from phenoloop.watch.report_json import ReportContent, build_report
+from phenoloop.watch.report_pictures import Pictures
 from phenoloop.watch.thumbnails import FieldPicture
 
 
@@ -42,7 +43,8 @@ def make_report(folder: RunFolder) -> RunResult:
     """Write both reports into a run folder and return them."""
     resolved = Resolved.from_json(folder.resolved.read_bytes(), str(folder.resolved))
     messages = read(folder.journal).messages
-    accepted = fold(messages, resolved.plan, resolved.decider()).machine.accepted() if messages else []
+    machine = fold(messages, resolved.plan, resolved.decider()).machine if messages else None
+    accepted = [] if machine is None else machine.accepted()
     question = resolved.build_question()
     images = RunImages(folder.images_folder, resolved.plan, bit_depth=resolved.analysis.bit_depth)
     content = ReportContent(
@@ -56,6 +58,8 @@ def make_report(folder: RunFolder) -> RunResult:
         if resolved.question is None
         else {"kind": resolved.question.kind, "parameters": dict(resolved.question.parameters)},
         policy={"kind": resolved.policy.kind, "parameters": dict(resolved.policy.parameters)},
+        definitions=dict(resolved.analysis.readouts),
+        believes={} if machine is None else _believes(machine),
         provenance={
             "seed": resolved.plan.seed,
             "plan_hash": resolved.plan_hash,
@@ -69,6 +73,14 @@ def make_report(folder: RunFolder) -> RunResult:
     page = render(content, made, _pictures(content, images, resolved))
     write_atomically(folder.report_html, page.encode("utf-8"))
     return RunResult(folder=folder, report=made, exit_code=EXIT_CODES[made["exit"]])
+
+
+def _believes(machine: Machine) -> dict[str, object]:
+    """Return what the policy says of itself; a policy is foreign code, and its account must not cost the report."""
+    try:
+        return dict(machine.report())
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
 
 
 def _pictures(content: ReportContent, images: RunImages, resolved: Resolved) -> Pictures:
@@ -103,7 +115,13 @@ def _pictures(content: ReportContent, images: RunImages, resolved: Resolved) -> 
         ]
         read = {name: images.read_labels(name, addresses[0]) for name in names[visit.profile]}
         labels = {name: found for name, found in read.items() if found is not None}
-        return FieldPicture(image=np.stack(stacks), channels=visit.channels, labels=labels, visit=visit.number)
+        return FieldPicture(
+            image=np.stack(stacks),
+            channels=visit.channels,
+            labels=labels,
+            visit=visit.number,
+            pixel_um=content.plan.profiles[visit.profile].pixel_size_um,
+        )
 
     return picture
 

@@ -13,10 +13,13 @@ from rich.table import Table
 
 from phenoloop import api
 from phenoloop.api import CompareResult
+from phenoloop.studies.quality import Calls
 from phenoloop.watch.verdict import number
 
 _WIDTH: Final = 160
 """Columns where the output is no terminal."""
+FEW: Final = 5
+"""Plates below which an interval over them is too wide, or by luck too narrow, to go by."""
 _ENDLESS: Final = 10_000
 """More columns than any table takes."""
 
@@ -52,9 +55,23 @@ def tell_comparison(result: CompareResult) -> None:
             f"The least that was tried, {policies[0]['grid']}, answers as well here, so there is nothing for a policy "
             "to save: its further images went into being sure, which this number does not see."
         )
-    console.print("Means over plates with their 95 % intervals. Minutes follow from the cost model of the microscope.")
+    console.print(_bands(found))
     for name in ("compare.png", "compare.svg", "compare.json"):
         console.print(str(result.folder / name), soft_wrap=True)
+
+
+def _bands(found: Mapping[str, Any]) -> str:
+    """Say what the bands claim, and where they claim nothing."""
+    said = "Means over plates with their 95 % intervals. Minutes follow from the cost model of the microscope."
+    scores = [row["score"] for row in found["rows"] if row["score"] is not None]
+    if found["seeds"] < FEW:
+        few = "One plate shows" if found["seeds"] == 1 else f"{found['seeds']} plates show"
+        said += f" {few} little of what chance does: a difference may be luck; --seeds 20 tells."
+    elif any(band["low"] == band["high"] for band in scores):
+        said += " A score without an interval was the same on every plate; that is no proof that it always is."
+    if found["quality"]["title"] == Calls.title and not any(row["beside"] for row in found["rows"]):
+        said += " No plate held a well with an effect worth calling, so F1 says only whether anything was called."
+    return said
 
 
 def _table(found: Mapping[str, Any], console: Console) -> Table:
@@ -81,7 +98,8 @@ def _lines(found: Mapping[str, Any], between: str, widest: int | None = None) ->
 def _band(band: Mapping[str, float | None] | None, between: str = " ") -> str:
     if band is None:
         return "–"
-    if band["low"] is None or band["low"] == band["high"]:
+    ends = {number(end) for end in (band["low"], band["high"]) if end is not None}
+    if ends <= {number(band["mean"])}:  # no second plate, or no difference between them that could be read
         return number(band["mean"])
     return f"{number(band['mean'])}{between}[{number(band['low'])}, {number(band['high'])}]".replace("[", "\\[")
 

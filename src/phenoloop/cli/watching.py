@@ -1,4 +1,8 @@
-"""How a run is watched and interrupted: the first Ctrl-C stops it with its data closed, the second leaves at once."""
+"""How a run is watched and interrupted: the first Ctrl-C stops it with its data closed, the second leaves at once.
+
+SIGTERM (a shutdown, `kill`) counts as Ctrl-C: a lamp must not stay on because the computer goes down. A terminal that
+is closed, or a connection that is lost (SIGHUP), takes the view away and not the run.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ from phenoloop.watch.verdict import verdict
 
 _LOG = logging.getLogger(__name__)
 
-REASON: Final = "interrupted with Ctrl-C"
+WHO: Final = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "a signal to end (SIGTERM)"}
 
 
 class Job(Protocol):
@@ -35,8 +39,8 @@ class Job(Protocol):
 class Interrupts:
     """Counts Ctrl-C while a run goes on. A context manager; it must be entered in the main thread.
 
-    Before the run has begun, the first one raises KeyboardInterrupt. Once it has, the first sets `asked` and the
-    second ends the process, whatever the hardware does: images and journal are complete to the last visit.
+    Before the run has begun, the first one raises KeyboardInterrupt. Once it has, the first sets `asked` to what it was
+    and the second ends the process, whatever the hardware does: images and journal are complete to the last visit.
 
     Parameters
     ----------
@@ -46,16 +50,19 @@ class Interrupts:
 
     def __init__(self, leave: Callable[[], None]) -> None:
         self._leave = leave
-        self.asked = False
+        self.asked = ""
         self.armed = False
-        self._before: Any = None
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
-        self._before = signal.signal(signal.SIGINT, self._pressed)
+        self._before = {number: signal.signal(number, self._pressed) for number in WHO}
+        if hasattr(signal, "SIGHUP"):  # Windows has none
+            self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._hung_up)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
     def _pressed(self, number: int, frame: FrameType | None) -> None:
         if not self.armed:
@@ -65,7 +72,12 @@ class Interrupts:
             # Not sys.exit: a thread that hangs in a driver would keep the process alive.
             os.write(2, b"left at once: the hardware was not put in its safe state; go on with: phenoloop resume\n")
             os._exit(INTERRUPTED)
-        self.asked = True
+        self.asked = WHO[signal.Signals(number)]
+
+    def _hung_up(self, number: int, frame: FrameType | None) -> None:
+        if not self.armed:
+            raise KeyboardInterrupt
+        _LOG.warning("the terminal is gone; the run goes on without it, and `kill %d` stops it", os.getpid())
 
 
 def carry_out(job: Job, *, stream: TextIO | None = None, resumed: bool = False) -> RunResult:
@@ -107,7 +119,7 @@ def carry_out(job: Job, *, stream: TextIO | None = None, resumed: bool = False) 
 
     def on_wait() -> None:
         if interrupts.asked and live:
-            live[0].stop(REASON)
+            live[0].stop(f"interrupted with {interrupts.asked}")
         guarded(view.refresh)
 
     with Interrupts(view.abandon) as interrupts:
@@ -116,7 +128,7 @@ def carry_out(job: Job, *, stream: TextIO | None = None, resumed: bool = False) 
         finally:
             guarded(view.close)
     if interrupts.asked:
-        tell("stopped by Ctrl-C; all data are closed")
+        tell(f"stopped by {interrupts.asked}; all data are closed")
     return result
 
 

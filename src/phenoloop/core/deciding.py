@@ -123,6 +123,13 @@ def _checked(answer: object, k: int) -> list[Proposal]:
             raise TypeError(f"ask must return a list of Proposal, not of {type(proposal).__name__}")
         if not math.isfinite(proposal.score):
             raise ValueError(f"the score for {proposal.well} is {proposal.score}")
-        if isinstance(proposal.fields, int) and proposal.fields < 1:
-            raise ValueError(f"{proposal.fields} fields asked for in {proposal.well}")
+        if isinstance(proposal.fields, int):
+            if proposal.fields < 1:
+                raise ValueError(f"{proposal.fields} fields asked for in {proposal.well}")
+        elif not isinstance(proposal.fields, tuple) or not all(isinstance(name, str) for name in proposal.fields):
+            raise TypeError(f"fields are a number or a tuple of names, not {proposal.fields!r}, in {proposal.well}")
+        if proposal.not_before_s is not None and not math.isfinite(proposal.not_before_s):
+            raise ValueError(f"a visit to {proposal.well} cannot wait until {proposal.not_before_s}")
+        if any(not math.isfinite(place) for target in proposal.targets for place in (target.x_um, target.y_um)):
+            raise ValueError(f"an object in {proposal.well} lies at no place")
     return list(answer)

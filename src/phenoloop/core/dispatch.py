@@ -114,6 +114,9 @@ class Dispatcher:
         wishes = () if isinstance(said, Stop) else tuple(said)
         # Beside the policy, never alone. An ask changes nothing, so what finds no room is wished for again.
         controls = self._quota.proposals(self._ledger, at_s, room) if wishes else []
+        # A control that has a field replaced is visited anyway; both would take the same new field.
+        replaced = {proposal.well for proposal in replacements if proposal.profile == "main"}
+        controls = [proposal for proposal in controls if proposal.well not in replaced]
         proposals = (*replacements, *controls, *wishes[: room - len(controls)])
         return _Answer(proposals, stop, error, room) if proposals or stop or error else None
 

@@ -72,10 +72,6 @@ class LightMap:
         ys = dict.fromkeys(max(low, _lower(other)[1]) + _WORTH_UM / 2 for other in others)
         return max(self._at(x, y, others) for x in xs for y in ys)
 
-    def most_of_all(self) -> float:
-        """Return the light of the most exposed place of the sample."""
-        return max((self.most(frame) for frame in self._given), default=0.0)
-
     def _at(self, x_um: float, y_um: float, frames: list[Frame]) -> float:
         return math.fsum(
             self._given[one]

@@ -1,6 +1,6 @@
 """The account of light: what each field, and each place of the sample, has got or is to get, and what a cap leaves.
 
-A cap of None holds everything. The account by place is kept only where a cap needs it.
+A cap of None holds everything. The account by place is kept only where a cap needs it, or somebody wants to tell of it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ class LightAccount:
         Places, sizes of frames, and the caps `Limits.light_per_field_s` and `Limits.light_per_object_s`.
     slack_s : float
         By how much a cap may be passed by rounding; less than any shutter can do.
+    places : bool
+        Keep the account by place without a cap on it, too.
     """
 
-    def __init__(self, plan: Plan, *, slack_s: float = 0.0) -> None:
+    def __init__(self, plan: Plan, *, slack_s: float = 0.0, places: bool = False) -> None:
         self._plan = plan
         self._slack_s = slack_s
+        self._places = places or plan.limits.light_per_object_s is not None
         sides = [max(profile.frame_um) for profile in plan.profiles.values() if profile.frame_um is not None]
         self.of_field: dict[tuple[str, str], float] = {}
         """Light by (well, field)."""
@@ -36,7 +39,8 @@ class LightAccount:
 
     def copy(self, *, slack_s: float | None = None) -> LightAccount:
         """Return an account that can be added to without changing this one."""
-        other = LightAccount(self._plan, slack_s=self._slack_s if slack_s is None else slack_s)
+        slack_s = self._slack_s if slack_s is None else slack_s
+        other = LightAccount(self._plan, slack_s=slack_s, places=self._places)
         other.of_field, other.by_place = dict(self.of_field), self.by_place.copy()
         return other
 
@@ -50,7 +54,7 @@ class LightAccount:
         """Count light on a field; a negative number takes back what was reserved."""
         key = (well, visited.field)
         self.of_field[key] = self.of_field.get(key, 0.0) + seconds
-        if self._plan.limits.light_per_object_s is not None:
+        if self._places:
             self.by_place.add(self.frame_of(profile, self._plan.place(well, visited)), seconds)
 
     def add_metering(self, well: str, field: str, seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container
 from dataclasses import dataclass
 
 from phenoloop.core.ledger import Ledger
@@ -56,6 +57,7 @@ class Retries:
     def proposals(self, ledger: Ledger, count: int) -> list[Proposal]:
         """Return up to `count` replacements that are due; a well without a field left gets none."""
         found: list[Proposal] = []
+        taken: set[tuple[str, str, str]] = set()  # two neighbours that were rejected must not share one replacement
         while self._waiting and len(found) < count:
             rejected = self._waiting.popleft()
             well = self._plan.well(rejected.well)
@@ -65,9 +67,10 @@ class Retries:
             )
             # The same place once, since autofocus runs anew; after that, and without autofocus, a place nearby.
             first_time = self._caused.get(origin, 0) == 1
-            name = rejected.field if again and first_time else _nearest_unused(well, rejected, ledger)
+            name = rejected.field if again and first_time else _nearest_unused(well, rejected, ledger, taken)
             if name is None:
                 continue
+            taken.add((rejected.well, rejected.profile, name))
             self._origin[rejected.well, rejected.profile, name] = origin
             what = "the same field is focused and imaged again" if name == rejected.field else f"field {name} instead"
             found.append(
@@ -86,9 +89,15 @@ class Retries:
         return found
 
 
-def _nearest_unused(well: WellPlan, rejected: _Rejected, ledger: Ledger) -> str | None:
-    here = next(place for place in well.fields if place.name == rejected.field)
-    unused = [place for place in well.fields if not ledger.was_used(rejected.profile, well.name, place.name)]
+def _nearest_unused(
+    well: WellPlan, rejected: _Rejected, ledger: Ledger, taken: Container[tuple[str, str, str]]
+) -> str | None:
+    here, profile = next(place for place in well.fields if place.name == rejected.field), rejected.profile
+    unused = [
+        place
+        for place in well.fields
+        if not ledger.was_used(profile, well.name, place.name) and (well.name, profile, place.name) not in taken
+    ]
     if not unused:
         return None
     return min(unused, key=lambda place: (place.x_um - here.x_um) ** 2 + (place.y_um - here.y_um) ** 2).name

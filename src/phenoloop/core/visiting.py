@@ -31,6 +31,9 @@ class VisitState:
         Its way of imaging, to say where objects of its frames lie.
     """
 
+    # A time-lapse of days has hundreds of thousands.
+    __slots__ = ("_first_light", "_late", "_measured", "_measuring", "_profile", "_results", "ended", "visit")
+
     def __init__(self, visit: Visit, profile: ProfilePlan) -> None:
         self.visit = visit
         self._profile = profile
@@ -39,7 +42,7 @@ class VisitState:
         self._measuring: dict[str, None] = {}
         self._results: dict[str, FieldResult] = {}
         self._measured: dict[str, Measured] = {}
-        self._late: set[str] = set()
+        self._late: tuple[str, ...] = ()
         self._first_light: dict[str, float] = {}
 
     @property
@@ -87,7 +90,7 @@ class VisitState:
                 candidates=self._located(happened),
             )
         elif happened.kind == "late":
-            self._late.add(name)
+            self._late += (name,)
             self._results[name] = FieldResult(field=name, status="late", reason=happened.reason)
         elif happened.kind == "failed":
             self._results[name] = FieldResult(field=name, status="missing", reason=happened.reason)

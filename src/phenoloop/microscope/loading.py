@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pymmcore_plus
 from pymmcore_plus import CMMCorePlus
@@ -84,15 +84,19 @@ def part(core: CMMCorePlus) -> None:
     core.mda.set_engine(MDAEngine(core))
 
 
+_LOADED: Final[weakref.WeakSet[CMMCorePlus]] = weakref.WeakSet()
+"""Cores of this process that are not gone yet."""
+
+
+def _release_all() -> None:
+    for core in list(_LOADED):
+        release(core)
+
+
 def _release_at_exit(core: CMMCorePlus) -> None:
-    reference = weakref.ref(core)
-
-    def leave() -> None:
-        alive = reference()
-        if alive is not None:
-            release(alive)
-
-    atexit.register(leave)
+    _LOADED.add(core)
+    atexit.unregister(_release_all)
+    atexit.register(_release_all)  # the last to be registered is the first to be called
 
 
 def load_core(microscope: MicroscopePlan) -> CMMCorePlus:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from phenoloop.model.visits import Target
 
-Statuses = ("ok", "qc_fail", "missing", "late", "vetoed")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:

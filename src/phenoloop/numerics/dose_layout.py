@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,12 +56,15 @@ class DoseLayout:
         Wells that show the full effect of every compound; empty where the question names none.
     left_out : tuple of str
         Wells that are neither: no dose, or a compound of fewer than three doses.
+    holds : ndarray of int
+        What each well of `everyone` holds, numbered from 0: replicate wells share a number.
     """
 
     compounds: tuple[Compound, ...]
     controls: NDArray[np.intp]
     plateau: NDArray[np.intp]
     left_out: tuple[str, ...]
+    holds: NDArray[np.intp]
 
     @staticmethod
     def of(setup: Setup, along: str, by: str | None, where: str = "question") -> DoseLayout:
@@ -123,12 +127,25 @@ class DoseLayout:
         taken = {*controls, *plateau, *(int(i) for compound in compounds for i in compound.wells)}
         left_out = tuple(well for i, well in enumerate(setup.wells) if i not in taken)
         return DoseLayout(
-            tuple(compounds), np.array(controls, dtype=np.intp), np.array(plateau, dtype=np.intp), left_out
+            tuple(compounds),
+            np.array(controls, dtype=np.intp),
+            np.array(plateau, dtype=np.intp),
+            left_out,
+            _holds(len(controls), len(plateau), compounds),
         )
 
     def everyone(self) -> NDArray[np.intp]:
         """Return the wells that take part, compounds last."""
         return np.concatenate([self.controls, self.plateau, *(compound.wells for compound in self.compounds)])
+
+
+def _holds(controls: int, plateau: int, compounds: Sequence[Compound]) -> NDArray[np.intp]:
+    """Number what wells hold: 0 no compound, 1 full effect, then every dose of every compound."""
+    numbers, following = [np.repeat(np.array([0, 1], dtype=np.intp), [controls, plateau])], 2
+    for one in compounds:
+        numbers.append(following + np.searchsorted(one.grid.log_doses, one.log_dose))
+        following += len(one.grid.log_doses)
+    return np.concatenate(numbers)
 
 
 class DosedFields:
@@ -144,13 +161,13 @@ class DosedFields:
     Attributes
     ----------
     noise : LevelNoise
-        How much more fields scatter at high levels, learnt from all wells that take part.
+        How much more wells and fields scatter at high levels, learnt from all wells that take part.
     """
 
     def __init__(self, layout: DoseLayout, sums: WellSums) -> None:
         everyone = layout.everyone()
         taking_part = sums.at(everyone)
-        self.noise: LevelNoise = level_noise(taking_part)
+        self.noise: LevelNoise = level_noise(taking_part, layout.holds)
         self._layout, self._sums = layout, sums
         self._relative = np.ones(len(sums.n))
         seen = everyone[taking_part.n > 0]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.special import betaincinv, gammaincinv, stdtrit
+from scipy.special import gammaincinv, stdtrit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +83,3 @@ def rate_of(counts: Sequence[int], exposures: Sequence[float], level: float) -> 
         f"Student's t on {freedom} degrees of freedom"
     )
     return Rate(rate=rate, low=low, high=high, dispersion=dispersion, assumes=scatter)
-
-
-def share_interval(count: int, total: int, level: float) -> tuple[float, float]:
-    """Return the exact band of a share (Clopper and Pearson, Biometrika 26 (1934) 404-413)."""
-    tail = (1 - level) / 2
-    low = float(betaincinv(count, total - count + 1, tail)) if count else 0.0
-    high = float(betaincinv(count + 1, total - count, 1 - tail)) if count < total else 1.0
-    return low, high

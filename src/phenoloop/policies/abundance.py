@@ -135,9 +135,7 @@ class Abundance:
             if name in self._column[well]:
                 left[well, self._column[well][name]] = False
         shape = left.shape
-        held: Array = np.zeros(left.size)
-        np.add.at(held, np.asarray(cells, dtype=np.intp), worth)
-        held = held.reshape(shape)
+        held: Array = np.bincount(np.array(cells, dtype=np.intp), worth, left.size).astype(float).reshape(shape)
         looks, found = self._looked.sum(axis=1), held.sum(axis=1)
         mean = (SHAPE + float(found.sum())) / (1 + int(looks.sum()))
         density = (SHAPE + found) / (SHAPE / mean + looks)
@@ -147,11 +145,12 @@ class Abundance:
         all_expected[known] = expected
         all_expected = significant_all(all_expected)
         free = np.flatnonzero(left.any(axis=1) & usable)
-        row = {int(i): r for r, i in enumerate(known)}
+        row = np.full(len(left), -1)
+        row[known] = np.arange(len(known))
         scans = []
         for i in free[np.lexsort((free, -all_expected[free]))[:most]].tolist():
             # Of a well in which nothing was seen yet, all fields left are alike: it is walked in order.
-            chosen = columns[row[i]] if i in row else np.flatnonzero(left[i])[:fields_per_visit].tolist()
+            chosen = columns[row[i]] if row[i] >= 0 else np.flatnonzero(left[i])[:fields_per_visit].tolist()
             scans.append(
                 Scan(
                     well=i,

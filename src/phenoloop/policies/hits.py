@@ -49,6 +49,11 @@ _TABLE_NOISE: Final = 1.09
 """The table of distances is worked out anew for every new control well, for so many times their fields, and where wells
 turn out so many times as noisy: it is slow, and it only steers."""
 
+_CALLING_FIELDS: Final = 12
+"""Fields of each control for a call, whose evidence rests on their spread."""
+_RANKING_SHARE: Final = 1 / 6
+"""Images of all controls over the wells of the plate, for a ranking: that much settles where no effect lies."""
+
 
 class Hits:
     """Finds hits with few images.
@@ -71,6 +76,8 @@ class Hits:
     class Params(PolicyParams):
         """Keys of ``policy: {kind: hits}``."""
 
+        ahead: ClassVar[float] = 0.25
+
         fields_per_visit: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(  # type: ignore[assignment]
             default=1,
             description="fields imaged in one trip to a well; auto: more where a trip takes long beside a field",
@@ -90,7 +97,12 @@ class Hits:
         give_up: Percent = Field(
             default=0.01, description="chance of becoming a hit below which a well gets no further field"
         )
-        control_fields: int = Field(default=12, ge=1, description="fields that each control gets, where it has so many")
+        control_fields: int | None = Field(
+            default=None,
+            ge=1,
+            description="fields that each control gets, where it has so many; unless set 12, and with aim rank 2 to "
+            "12, so that all controls together make a sixth of the number of wells",
+        )
         control_share: Annotated[Percent, Field(gt=0)] = Field(
             default=0.4, description="share of all fields that can be afforded which may go to controls"
         )
@@ -125,6 +137,7 @@ class Hits:
         self._groups = replicate_groups(setup, params.replicates)
         self._most = np.array(setup.fields, dtype=np.int64)[self._family]
         self._depths = depths(setup)
+        self._control_fields = params.control_fields or self._usual_control_fields()
         self._reach: Reach | None = None
         self._reach_from = (0, 0, 1.0)
         self._noise = 1.0
@@ -209,6 +222,13 @@ class Hits:
 
     # -- what is wished for, most wanted first ----------------------------------------------------------------------
 
+    def _usual_control_fields(self) -> int:
+        """Return the fields of each control: a ranking needs their spread only roughly."""
+        if self._params.aim == "call":
+            return _CALLING_FIELDS
+        together = _RANKING_SHARE * len(self._setup.wells)
+        return max(2, min(_CALLING_FIELDS, round(together / len(self._controls))))
+
     def _control_target(self, context: Context, left: Counts) -> int:
         """Return the fields each control is to get: as asked for, and within its share of what can be afforded."""
         more = int(left.sum())
@@ -216,7 +236,7 @@ class Hits:
             more = min(more, context.frames_left // self._setup.frames_per_field)
         affordable = self._told.fields + sum(visit.fields for visit in context.pending) + more
         share = math.floor(self._params.control_share * affordable / len(self._controls))
-        return max(1, min(self._params.control_fields, share))
+        return max(1, min(self._control_fields, share))
 
     def _later(self, k: int, look: Look) -> list[Wish]:
         """Return wishes for wells that were looked at before; at least one more than `k` where there are more."""

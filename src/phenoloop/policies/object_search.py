@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -88,12 +89,14 @@ class ObjectsTold:
         """Objects that the second look decided about."""
         self._by_well: dict[str, list[Key]] = {}
         # By place in `objects`, and kept up to date look by look: there may be thousands, too many to go through at
-        # every ask.
-        self._scores: list[float] = []
-        self._worth: list[float] = []
-        self._not_before_s: list[float] = []
-        self._waiting: dict[Key, int] = {}
-        """Those that wait for their look, with their place."""
+        # every ask. Arrays of bare numbers become arrays to compute with in no time.
+        self._keys: list[Key] = []
+        self._place: dict[Key, int] = {}
+        self._scores = array("d")
+        self._worth = array("d")
+        self._not_before_s = array("d")
+        self._waiting = bytearray()
+        """1 for those that wait for their look."""
         self._calibration = Calibration()
 
     def scanned(self, visit: Visit, field: FieldResult) -> int:
@@ -114,13 +117,14 @@ class ObjectsTold:
                 continue
             score = -math.inf if candidate.score is None else candidate.score
             key = visit.well, target.name
-            if self._high(score):
-                self._waiting[key] = len(self.objects)
+            self._place[key] = len(self.objects)
+            self._keys.append(key)
             self.objects[key] = Found(well=visit.well, field=field.field, target=target, score=score)
             self._by_well.setdefault(visit.well, []).append(key)
             self._scores.append(score)
             self._worth.append(0.0)
             self._not_before_s.append(0.0)
+            self._waiting.append(self._high(score))
         return len(self.objects) - before
 
     def looked(self, visit: Visit, result: VisitResult) -> None:
@@ -131,34 +135,41 @@ class ObjectsTold:
             if key in self.objects:
                 before = self.objects[key]
                 self.objects[key] = after = self._after(before, field, result.at_s)
-                place = self._waiting.get(key)
-                if place is not None:
-                    self._not_before_s[place] = after.not_before_s
+                place = self._place[key]
+                self._not_before_s[place] = after.not_before_s
                 if after.state != before.state:
                     self.confirmed += after.state == "confirmed"
                     self.judged += after.state in ("confirmed", "refuted")
-                    if place is not None:
-                        del self._waiting[key]
+                    if self._waiting[place]:
+                        self._waiting[place] = False
                         self._worth[place] = float(after.state == "confirmed")
         if self._watch():
-            self._waiting = {key: place for key, place in self._waiting.items() if self._high(self._scores[place])}
+            high = (self._high(score) for score in self._scores)
+            self._waiting = bytearray(waits and is_high for waits, is_high in zip(self._waiting, high, strict=True))
         # The chance to be confirmed as a function of the score, learnt from those that were judged.
         judged = self._judged_high()
         self._calibration = calibrate([one.score for one in judged], [one.state == "confirmed" for one in judged])
 
-    def chances(self) -> dict[Key, float]:
-        """Return the chance of each object that waits for its look, in the order in which they were found."""
-        chances = self._calibration.at(np.array(self._scores, dtype=np.float64)[self._places()])
-        return dict(zip(self._waiting, chances.tolist(), strict=True))
+    @property
+    def waiting(self) -> int:
+        """Objects that wait for their look."""
+        return self._waiting.count(True)
 
-    def queue(
-        self, chances: dict[Key, float], under_way: Mapping[Key, None], at_s: float, least: float
-    ) -> dict[Key, float]:
+    def chances(self) -> Array:
+        """Return the chance of each object as its score has it, in the order of `objects`, judged or not."""
+        return self._calibration.at(np.array(self._scores))
+
+    def chances_of(self, keys: Iterable[Key], chances: Array) -> list[float]:
+        """Return the chances of some objects out of those of all; 0 for one that waits for no look."""
+        places = [self._place.get(key) for key in keys]
+        return [float(chances[place]) if place is not None and self._waiting[place] else 0.0 for place in places]
+
+    def queue(self, chances: Array, under_way: Mapping[Key, None], at_s: float, least: float) -> dict[Key, float]:
         """Return the objects that may be looked at now with their chances, most likely first.
 
         Parameters
         ----------
-        chances : dict
+        chances : ndarray
             From `chances`.
         under_way : mapping
             Those that are looked at already.
@@ -167,14 +178,13 @@ class ObjectsTold:
         least : float
             Chance from which on a look pays.
         """
-        places, keys = self._places(), list(chances)
-        chance = np.fromiter(chances.values(), dtype=np.float64, count=len(keys))
-        may = (chance >= least) & (np.array(self._not_before_s, dtype=np.float64)[places] <= at_s)
+        may = self._wait() & (chances >= least) & (np.array(self._not_before_s) <= at_s)
+        may[[self._place[key] for key in under_way if key in self._place]] = False
         some = np.flatnonzero(may)
-        order = some[np.lexsort((some, -np.array(self._scores, dtype=np.float64)[places[some]], -chance[some]))]
-        return {keys[i]: chances[keys[i]] for i in order.tolist() if keys[i] not in under_way}
+        order = some[np.lexsort((some, -np.array(self._scores)[some], -chances[some]))]
+        return {self._keys[i]: chance for i, chance in zip(order.tolist(), chances[order].tolist(), strict=True)}
 
-    def least_chance(self, fields: int, field_s: float, look_s: float, change_s: float) -> float:
+    def least_chance(self, chances: Array, fields: int, field_s: float, look_s: float, change_s: float) -> float:
         """Return the chance below which an object is not worth its look: more pre-scan brings a better one sooner.
 
         One wanted object costs ``(field_s F + look_s N) / sum(p)`` seconds when `F` fields are pre-scanned and the `N`
@@ -183,6 +193,8 @@ class ObjectsTold:
 
         Parameters
         ----------
+        chances : ndarray
+            From `chances`.
         fields : int
             Fields that were pre-scanned.
         field_s, look_s : float
@@ -190,12 +202,11 @@ class ObjectsTold:
         change_s : float
             What going back to the pre-scan costs for each object that is still wanted, in seconds.
         """
-        scores = np.array(self._scores, dtype=np.float64)
         if self.threshold > -math.inf:
-            scores = scores[scores > self.threshold]
-        if not len(scores):
+            chances = chances[np.array(self._scores) > self.threshold]
+        if not len(chances):
             return 0.0  # nothing was found yet, so nothing is passed over
-        gained = np.cumsum(np.sort(self._calibration.at(scores))[::-1])
+        gained = np.cumsum(np.sort(chances)[::-1])
         costs = (field_s * fields + look_s * np.arange(1, len(gained) + 1)) / gained
         return significant(CAUTION * look_s / (float(costs.min()) + change_s))
 
@@ -205,19 +216,17 @@ class ObjectsTold:
         share = (self.confirmed + 1) / (n + 2)
         return significant(math.sqrt(share * (1 - share) / (n + 3)))
 
-    def worth(self, chances: dict[Key, float]) -> Array:
+    def worth(self, chances: Array) -> Array:
         """Return how much of a wanted one each object is: 1, 0, or its chance; in the order of `objects`."""
-        worth = np.array(self._worth, dtype=np.float64)
-        worth[self._places()] = np.fromiter(chances.values(), dtype=np.float64, count=len(chances))
-        return worth
+        return np.where(self._wait(), chances, np.array(self._worth))
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _in(self, well: str) -> list[Found]:
         return [self.objects[key] for key in self._by_well.get(well, ())]
 
-    def _places(self) -> NDArray[np.intp]:
-        return np.fromiter(self._waiting.values(), dtype=np.intp, count=len(self._waiting))
+    def _wait(self) -> NDArray[np.bool_]:
+        return np.array(self._waiting, dtype=np.bool_)
 
     def _judged_high(self) -> list[Found]:
         sure = ("confirmed", "refuted")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phenoloop.model import Context, Pending, Proposal, Setup, Visit, VisitResult, Why
 from phenoloop.policies.abundance import Abundance, Scan
-from phenoloop.policies.object_search import Key, ObjectsTold
+from phenoloop.policies.object_search import Array, ObjectsTold
 from phenoloop.policies.told import MAX_FAILED, MAX_VETOED
-
-_NO_CELLS: Final[tuple[int, ...]] = ()
 
 
 class PreScan:
@@ -39,7 +37,7 @@ class PreScan:
         self._map = Abundance(setup.places, lattice)
         self._failed = np.zeros(len(setup.wells), dtype=np.int64)
         self._vetoed = np.zeros(len(setup.wells), dtype=np.int64)
-        self._cells: list[int] = []
+        self._cells = array("q")
         """Where each object was found, in the order of `ObjectsTold.objects`."""
 
     @property
@@ -65,21 +63,18 @@ class PreScan:
             self._failed[i] = 0 if seen else self._failed[i] + 1
             self._map.tried(i, field.field, seen=seen)
             if seen and (new := objects.scanned(visit, field)):
-                self._cells += [self._map.cell(i, field.field)] * new
+                self._cells.extend([self._map.cell(i, field.field)] * new)
         return True
 
     def pending(self, context: Context) -> list[Pending]:
         """Return its visits that are under way."""
         return [visit for visit in context.pending if visit.profile == self._profile]
 
-    def scans(
-        self, objects: ObjectsTold, chances: dict[Key, float], context: Context, most: int
-    ) -> tuple[list[Scan], float]:
+    def scans(self, objects: ObjectsTold, chances: Array, context: Context, most: int) -> tuple[list[Scan], float]:
         """Return up to `most` possible visits, best first, and the wanted objects per field over the plate."""
         away = [(self._index[visit.well], name) for visit in self.pending(context) for name in visit.names]
         usable: NDArray[np.bool_] = (self._failed < MAX_FAILED) & (self._vetoed < MAX_VETOED)
-        cells = self._cells or _NO_CELLS
-        return self._map.scans(cells, objects.worth(chances), away, usable, self._fields_per_visit, most)
+        return self._map.scans(self._cells, objects.worth(chances), away, usable, self._fields_per_visit, most)
 
     def room(self, k: int, context: Context) -> int:
         """Return how many visits may be proposed: few in all before anything is known."""

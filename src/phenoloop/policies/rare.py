@@ -16,7 +16,7 @@ from pydantic import Field
 from phenoloop.errors import Problem, ProtocolError
 from phenoloop.model import Context, Proposal, Setup, Stop, Visit, VisitResult, Why
 from phenoloop.numerics.rounding import significant
-from phenoloop.policies.object_search import Key, ObjectsTold
+from phenoloop.policies.object_search import Array, Key, ObjectsTold
 from phenoloop.policies.pre_scan import PreScan
 from phenoloop.protocol.base import PolicyParams
 from phenoloop.protocol.quantities import Percent
@@ -86,11 +86,11 @@ class Rare:
         chances = self._objects.chances()
         close = [visit for visit in context.pending if visit.profile == self._search.confirmed_by]
         under_way = {(visit.well, name): None for visit in close for name in visit.names}
-        waiting = [chances.get(key, 0.0) for key in under_way]
+        waiting = self._objects.chances_of(under_way, chances)
         need = wanted - confirmed - sum(waiting)
         room = self._overview.room(k, context)
         scans, density = self._overview.scans(self._objects, chances, context, room + 1)
-        least = self._least_chance(context, need) if scans else 0.0
+        least = self._least_chance(chances, context, need) if scans else 0.0
         queue = self._objects.queue(chances, under_way, context.at_s, least)
         hoped = math.fsum(queue.values())
         if self._close_now(context, len(queue), hoped, need, bool(scans)):
@@ -113,13 +113,13 @@ class Rare:
 
     def report(self) -> Mapping[str, Any]:
         """Return what it believes now."""
-        found, chances = self._objects, self._objects.chances()
+        found = self._objects
         fields = self._overview.fields
         return {
             "confirmed": found.confirmed,
             "wanted": self._search.target,
             "looked_at": found.judged,
-            "waiting": len(chances),
+            "waiting": found.waiting,
             "fields_pre_scanned": fields,
             "candidates_per_field": significant(len(found.objects) / fields) if fields else None,
             "score_needed": found.threshold if math.isfinite(found.threshold) else None,
@@ -166,12 +166,12 @@ class Rare:
 
     # -- close looks ------------------------------------------------------------------------------------------------
 
-    def _least_chance(self, context: Context, need: float) -> float:
+    def _least_chance(self, chances: Array, context: Context, need: float) -> float:
         """Return the chance from which on a look pays, while there is something left to pre-scan."""
         fields = self._overview.fields
         change_s = 2 * self._change_s() / max(1.0, need) if self._in_place(context) != self._search.found_by else 0.0
         scan_s, look_s = self._seconds(self._search.found_by), self._seconds(self._search.confirmed_by)
-        return self._objects.least_chance(fields, scan_s, look_s, change_s)
+        return self._objects.least_chance(chances, fields, scan_s, look_s, change_s)
 
     def _close_looks(self, k: int, queue: Mapping[Key, float], need: int, waiting: Sequence[float]) -> list[Proposal]:
         """Propose looks by well, at as many objects as are enough with some luck; the next results say what is lacking.

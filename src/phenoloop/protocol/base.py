@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -22,12 +24,22 @@ class PolicyParams(StrictModel):
     wells_per_batch : int
         Visits asked for at a time.
     in_flight : int or None
-        Visits that may be dispatched and not yet told; None is two batches.
+        Visits that may be dispatched and not yet told; None is a batch and `ahead` of another.
+    ahead : float
+        Share of a batch that is still under way when the next is asked for, where neither the protocol nor a person who
+        must answer says otherwise. 1 keeps the stage busy whatever analysis takes; less is for policies whose choice
+        gains from every result.
     """
+
+    ahead: ClassVar[float] = 1.0
 
     fields_per_visit: int = Field(default=1, ge=1, description="fields imaged in one trip to a well")
     wells_per_batch: int = Field(default=8, ge=1, description="visits asked for at a time")
-    in_flight: int | None = Field(default=None, ge=1, description="visits under way at most; two batches unless set")
+    in_flight: int | None = Field(
+        default=None,
+        ge=1,
+        description="visits under way at most; two batches unless set, with hits a batch and a quarter",
+    )
 
     @model_validator(mode="after")
     def _room_for_a_batch(self) -> PolicyParams:

@@ -135,6 +135,8 @@ def _said(kind: str, message: str, given: Any, context: Mapping[str, Any], writt
     if kind in _BOUNDS:
         name, said = _BOUNDS[kind]
         return f"{_short(written if _plain(written) else given)} {said} {_bound(context[name], given, written)}"
+    if kind == "int_parsing_size":
+        return f"{_short(written if _plain(written) else given)} is too large a number"
     if (needed := _NEEDED.get(kind.partition("_")[0])) is not None and kind.endswith(("_type", "_parsing", "_float")):
         return f"{_short(given)} stands where {needed} is needed"
     said = message[:1].lower() + message[1:] if message.startswith("Input ") else message
@@ -157,5 +159,7 @@ def _plain(given: Any) -> bool:
 
 
 def _short(given: Any) -> str:
-    text = repr(given) if isinstance(given, str | int | float | bool) else f"a {type(given).__name__}"
+    if isinstance(given, bool):
+        return str(given).lower()  # as it is written in the file
+    text = repr(given) if isinstance(given, str | int | float) else f"a {type(given).__name__}"
     return {"a dict": "a mapping", "a list": "a list"}.get(text, text if len(text) <= 40 else text[:37] + "...")

@@ -80,6 +80,7 @@ _HINTS: Final = {
     "'": "a quote is not closed",
     '"': "a quote is not closed",
     "[": "a list may only follow 'in'",
+    **dict.fromkeys("\u2018\u2019\u201c\u201d", "words are put in straight quotes, as in 'vehicle'"),
 }
 
 

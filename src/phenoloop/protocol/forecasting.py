@@ -51,11 +51,15 @@ class Forecast:
         hours, minutes = divmod(minutes, 60)
         time = f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
         return [
-            f"{self.wells} wells, {self.fields} fields, {self.controls} control wells",
+            f"{_count(self.wells, 'well')}, {_count(self.fields, 'field')}, {_count(self.controls, 'control well')}",
             f"at most {self.frames} frames in {time}, {self.disk_bytes / 1e9:.2f} GB of images before compression",
             f"light: {self.light_s:g} s of exposure at full power per field and visit",
             *self.notes,
         ]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def forecast(loaded: Loaded, registry: Registry) -> Forecast:

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -45,7 +45,10 @@ class PlateMap:
 
 
 def read_plate_map(path: Path) -> PlateMap:
-    """Read a CSV file with a column ``well``; separated by commas, or by semicolons as Excel writes in some countries.
+    """Read a CSV file with a column ``well``.
+
+    Cells are separated by commas, by tabs, or by semicolons as Excel writes where the comma is the decimal sign; there
+    ``0,5`` is a number.
 
     Raises
     ------
@@ -63,15 +66,17 @@ def read_plate_map(path: Path) -> PlateMap:
     lines = text.splitlines()
     if not lines or not lines[0].strip():
         raise ProtocolError(Problem("the plate map is empty; it needs a header with the column 'well'", file, 1, 1))
-    separator = ";" if ";" in lines[0] and "," not in lines[0] else ","
-    reader = csv.reader(io.StringIO(text), delimiter=separator)
-    header = [name.strip() for name in next(reader)]
+    separator = next((sign for sign in ";\t" if sign in lines[0] and "," not in lines[0]), ",")
+    try:
+        table = list(_rows(text, separator))
+    except csv.Error as error:
+        raise ProtocolError(Problem(f"the plate map cannot be read as a table: {error}", file)) from error
+    header = [name.strip() for name in table[0][1]]
     _check_header(header, file, lines[0])
     place = header.index("well")
     cells: dict[str, list[str]] = {}
     at: dict[str, int] = {}
-    for row in reader:
-        line = reader.line_num
+    for line, row in table[1:]:
         if not any(cell.strip() for cell in row):
             continue
         source = lines[line - 1] if line <= len(lines) else ""
@@ -89,8 +94,15 @@ def read_plate_map(path: Path) -> PlateMap:
         at[name] = line
     if not cells:
         raise ProtocolError(Problem("the plate map has a header and no wells", file, 1, 1, source=lines[0]))
-    columns, rows = _typed(header, place, cells)
+    columns, rows = _typed(header, place, cells, "," if separator == ";" else ".")
     return PlateMap(file, hashlib.sha256(data).hexdigest(), columns, rows, at)
+
+
+def _rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield each row with the line that it ends in; lines may end as on any system."""
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter=separator)
+    for row in reader:
+        yield reader.line_num, row
 
 
 def _check_header(header: list[str], file: str, source: str) -> None:
@@ -106,14 +118,14 @@ def _check_header(header: list[str], file: str, source: str) -> None:
 
 
 def _typed(
-    header: list[str], place: int, cells: Mapping[str, list[str]]
+    header: list[str], place: int, cells: Mapping[str, list[str]], decimal: str
 ) -> tuple[dict[str, str], dict[str, dict[str, Scalar]]]:
     columns: dict[str, str] = {}
     rows: dict[str, dict[str, Scalar]] = {well: {} for well in cells}
     for index, name in enumerate(header):
         if index == place:
             continue
-        numbers = {well: _number(row[index]) for well, row in cells.items()}
+        numbers = {well: _number(row[index], decimal) for well, row in cells.items()}
         given = [well for well, row in cells.items() if row[index].casefold() not in _MISSING]
         numeric = bool(given) and all(numbers[well] is not None for well in given)
         columns[name] = "number" if numeric else "text"
@@ -122,9 +134,11 @@ def _typed(
     return columns, rows
 
 
-def _number(text: str) -> float | int | None:
+def _number(text: str, decimal: str) -> float | int | None:
+    if "_" in text:
+        return None  # 1_2 is the name of something, though Python would read 12
     try:
-        value = float(text)
+        value = float(text.replace(decimal, "."))
     except ValueError:
         return None
     if not math.isfinite(value):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -77,7 +77,7 @@ def validate(
         None if anything was wrong.
     """
     try:
-        return model.model_validate(dict(data), context={STRICT: True})
+        made = model.model_validate(dict(data), context={STRICT: True})
     except ValidationError as error:
         details = error.errors(include_url=False)
         known = list(also)
@@ -92,6 +92,23 @@ def validate(
             if not (wrong_inside or told or detail in others):
                 problems.add(complaint(model, detail, source, path, known, others))
         return None
+    taken = list(_taken_for_numbers(made, data, path))
+    for place, truth in taken:
+        problems.add(source.problem(place, f"{str(truth).lower()} stands where a number is needed"))
+    return None if taken else made
+
+
+def _taken_for_numbers(made: Any, given: Any, path: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield each truth value that pydantic took for a number: ``frames: true`` would be one frame."""
+    if isinstance(given, bool) and isinstance(made, int | float) and not isinstance(made, bool):
+        yield path, given
+    elif isinstance(given, Mapping):
+        for key, value in given.items():
+            inner = made.get(key) if isinstance(made, Mapping) else getattr(made, str(key), None)
+            yield from _taken_for_numbers(inner, value, (*path, key))
+    elif isinstance(given, list) and isinstance(made, list | tuple):
+        for index, (inner, value) in enumerate(zip(made, given, strict=False)):
+            yield from _taken_for_numbers(inner, value, (*path, index))
 
 
 def _stands_for(detail: ErrorDetails) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from decimal import Decimal, DecimalException
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, ValidationInfo
@@ -94,7 +94,10 @@ class Quantity:
             raise ValueError(
                 f"unknown unit {unit!r} for {self.noun}; use {self._known()}, for example {self.example!r}"
             )
-        return float(Decimal(number) * size)
+        try:
+            return float(Decimal(number) * size)
+        except DecimalException as error:  # an exponent that no number has
+            raise ValueError(f"{text!r} is not {self.noun}; write it like {self.example!r}") from error
 
     def _unitless(self, given: str | float) -> str:
         units = [unit for unit in self.units if "µ" not in unit]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from phenoloop.errors import Problem, ProtocolError
 from phenoloop.model import WellPlan
@@ -17,17 +18,10 @@ from phenoloop.protocol.platemap import PlateMap
 from phenoloop.protocol.plugin_blocks import Chosen
 from phenoloop.protocol.problems import Problems, validate
 from phenoloop.protocol.resolve_analysis import check_question, plan_analysis
+from phenoloop.protocol.resolve_fields import named_by_specimen, plan_wells
 from phenoloop.protocol.resolve_imaging import pixel_size_um, plan_profile
 from phenoloop.protocol.resolve_limits import batch_of, check_limits
-from phenoloop.protocol.resolve_plate import (
-    check_stage,
-    matching,
-    named_by_specimen,
-    plan_wells,
-    plate_geometry,
-    read_map,
-    select_wells,
-)
+from phenoloop.protocol.resolve_plate import check_stage, matching, plate_geometry, read_map, select_wells
 from phenoloop.protocol.resolve_plugins import check_blocks, choose_plugins, try_to_build
 from phenoloop.protocol.resolve_profiles import Planner, with_picks
 from phenoloop.protocol.resolve_run import plan_run, setup_of
@@ -37,6 +31,9 @@ from phenoloop.protocol.resolve_trust import plan_trust
 from phenoloop.protocol.wells import well_name
 from phenoloop.protocol.yaml_reader import read
 from phenoloop.protocol.yaml_source import Source
+
+_LARGEST: Final = 10_000_000
+"""Bytes; whoever gives an image for a protocol need not wait until it is read."""
 
 
 def load(path: Path, registry: Registry, *, simulate: bool = False) -> Loaded:
@@ -57,6 +54,9 @@ def load(path: Path, registry: Registry, *, simulate: bool = False) -> Loaded:
         If it cannot be run as written; holds every problem that was found.
     """
     try:
+        if path.stat().st_size > _LARGEST:
+            said = f"this is no protocol: it has {path.stat().st_size / 1e6:.0f} MB, and a protocol a few kB"
+            raise ProtocolError(Problem(said, str(path)))
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise ProtocolError(Problem(f"cannot read the protocol: {error.strerror}", str(path))) from error

@@ -62,6 +62,10 @@ def plan_analysis(
             readouts[name] = compile_readout(expression, names)
         except ExpressionError as error:
             problems.add(source.problem((*at, "readouts", name), error.message, within=error.at))
+            continue
+        if not readouts[name].names_used and not readouts[name].uses_count:
+            said = "this looks at no object, so it is the same in every field; write one such as mean(area)"
+            problems.add(source.problem((*at, "readouts", name), said))
     profile, profiled = _profile(block, channels, source, problems)
     plan = AnalysisPlan(
         channels=tuple(channels),

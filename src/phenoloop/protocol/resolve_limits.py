@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from phenoloop.model import Autonomy, Limits, ProfilePlan, WellPlan
@@ -43,6 +44,18 @@ def plan_autonomy(block: str | AutonomyBlock) -> Autonomy:
 def batch_of(policy: Chosen | None) -> int:
     """Return how many visits a policy is asked for at a time."""
     return int(getattr(policy.params, "wells_per_batch", 8)) if policy is not None else 8
+
+
+def room_of(policy: Chosen, autonomy: Autonomy) -> int:
+    """Return how many visits may be under way: as the protocol says, or as suits the policy.
+
+    Where a person answers for a batch, the batch before gives the time to do so.
+    """
+    if given := getattr(policy.params, "in_flight", None):
+        return int(given)
+    ahead = getattr(policy.params, "ahead", 1.0) if autonomy.level == "unattended" else 1.0
+    batch = batch_of(policy)
+    return batch + math.ceil(ahead * batch)
 
 
 def check_limits(

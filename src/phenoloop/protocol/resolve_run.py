@@ -11,7 +11,7 @@ from phenoloop.protocol.geometry import PlateGeometry
 from phenoloop.protocol.microscope_file import Microscope
 from phenoloop.protocol.models import Protocol
 from phenoloop.protocol.plugin_blocks import Chosen
-from phenoloop.protocol.resolve_limits import batch_of, plan_autonomy, plan_limits
+from phenoloop.protocol.resolve_limits import batch_of, plan_autonomy, plan_limits, room_of
 from phenoloop.protocol.resolve_profiles import Ways
 from phenoloop.protocol.resolve_specimen import Specimen
 
@@ -29,7 +29,7 @@ def plan_run(
 ) -> Plan:
     """Return the plan of a run."""
     analysis = protocol.analysis
-    batch = batch_of(policy)
+    autonomy = plan_autonomy(protocol.autonomy)
     return Plan(
         name=protocol.name,
         seed=protocol.seed,
@@ -40,9 +40,9 @@ def plan_run(
         stage=microscope.stage_box(),
         limits=plan_limits(protocol.limits),
         controls=controls,
-        autonomy=plan_autonomy(protocol.autonomy),
-        batch=batch,
-        in_flight=int(getattr(policy.params, "in_flight", None) or 2 * batch),
+        autonomy=autonomy,
+        batch=batch_of(policy),
+        in_flight=room_of(policy, autonomy),
         readouts=tuple(analysis.readouts) if analysis is not None else (),
         once=specimen is not None and specimen.info is not None and specimen.info.once,
         retries=0 if protocol.analysis is None else protocol.analysis.quality.retries,

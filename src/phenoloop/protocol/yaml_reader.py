@@ -17,6 +17,8 @@ from phenoloop.protocol.yaml_syntax import open_quote, syntax_problem
 
 _MAX_NODES: Final = 20_000
 _MAX_DEPTH: Final = 32
+_MAX_DIGITS: Final = 300
+"""Python refuses to read some thousand digits; no number here needs more than these."""
 _TAG: Final = "tag:yaml.org,2002:"
 
 
@@ -147,6 +149,8 @@ class _Builder:
                 raise self._fail(node, f"{text!r} is no truth value of YAML 1.2; write true or false", dotted(path))
             return text.lower() == "true"
         if kind == "int":
+            if len(text) > _MAX_DIGITS:
+                raise self._fail(node, f"a number of {len(text)} digits is not understood", dotted(path))
             return _integer(text)
         if kind == "float":
             return _real(text)

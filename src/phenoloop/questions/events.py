@@ -12,7 +12,8 @@ from pydantic import Field
 from phenoloop.errors import Problem, ProtocolError
 from phenoloop.model import Answer, FieldReadout, Scalar, Setup, WellAnswer
 from phenoloop.numerics.durations import spoken
-from phenoloop.numerics.rates import Rate, rate_of, share_interval
+from phenoloop.numerics.proportions import clopper_pearson
+from phenoloop.numerics.rates import Rate, rate_of
 from phenoloop.numerics.rounding import significant
 from phenoloop.protocol.base import QuestionParams
 from phenoloop.protocol.names import nearest
@@ -174,7 +175,7 @@ class EventsQuestion:
             return None
         events = [event for of_well in watches.values() for one in of_well.values() for event in one.begun]
         count = sum(self._is_followed(event) for event in events)
-        low, high = share_interval(count, len(events), self._params.confidence) if events else (0.0, 1.0)
+        low, high = clopper_pearson(count, len(events), self._params.confidence)
         return {
             "events": len(events),
             "at_fast_rate": count,

@@ -204,8 +204,9 @@ class HitsQuestion:
         controls = [fields for well, fields in zip(setup.wells, setup.fields, strict=True) if well in setup.controls]
         family = len(setup.wells) - len(controls)
         if len(controls) < LEAST_CONTROLS:
+            wells = "control well is" if len(controls) == 1 else "control wells are"
             return [
-                f"{count_of(len(controls))} control wells are too few to call hits "
+                f"{count_of(len(controls))} {wells} too few to call hits "
                 f"({count_of(LEAST_CONTROLS)} are needed): wells will be ranked only"
             ]
         if not family:

@@ -100,6 +100,7 @@ def _map(wells: Sequence[str], plate: ProfiledPlate, found: Sequence[Group]) -> 
     where = {well: place for place, group in enumerate(found, start=1) for well in group.members}
     seen = np.flatnonzero(plate.placed)
     places, shares = flat_map(plate.points[:, seen])
+    far = plate.far()
     return {
         "shown": [float(share) for share in shares],
         "wells": [
@@ -109,6 +110,7 @@ def _map(wells: Sequence[str], plate: ProfiledPlate, found: Sequence[Group]) -> 
                 "y": float(y),
                 "group": where.get(i),
                 "control": bool(plate.is_control[i]),
+                "distance": number(float(far[i])),
                 "fields": int(plate.many[i]),
                 "closely": bool(plate.closely[i]),
             }

@@ -39,6 +39,7 @@ from phenoloop.model import (
 from phenoloop.ports import Microscope
 from phenoloop.runner.analysts import Analysts
 from phenoloop.runner.approving import AT_THE_TERMINAL, STOPPED, Approvals
+from phenoloop.runner.caretaker import CARETAKER, SILENCE_S
 from phenoloop.runner.sequencing import Sequencer
 from phenoloop.runner.signals import SignalPump
 from phenoloop.runner.storekeeper import Storekeeper
@@ -150,6 +151,7 @@ class Loop:
 
     # -- the decision thread ------------------------------------------------------------------------------------------
 
+    @CARETAKER.on_duty()
     def run(self, first: Sequence[Input], owed: Sequence[Message] = ()) -> RunEnded:
         """Run until the machine has ended.
 
@@ -191,10 +193,13 @@ class Loop:
         while (happened := self._sequencer.pop()) is None:
             deadlines = (self.analyst.next_deadline(), self._approvals.next_deadline())
             deadline = min((at for at in deadlines if at is not None), default=None)
-            wait_s = None if deadline is None else max(0.0, deadline - time.perf_counter())
+            wait_s = SILENCE_S if deadline is None else max(0.0, min(SILENCE_S, deadline - time.perf_counter()))
+            if self._inbox.empty():
+                CARETAKER.idle()
             try:
                 arrived = self._inbox.get(timeout=wait_s)
             except queue.Empty:
+                CARETAKER.idle(silent=wait_s == SILENCE_S)
                 self.analyst.give_up_overdue()
                 self._approvals.give_up_overdue()
                 continue

@@ -6,6 +6,7 @@ has one batch at a time.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
@@ -96,7 +97,7 @@ class InProcess:
 
     def make_ready(self, blank: Frames) -> dict[str, Any]:
         """Start the child and have it load everything."""
-        described: dict[str, Any] = self._call(self._make_ready, self._plan, dict(blank))
+        described: dict[str, Any] = self._call(_make_ready, self._make_ready, self._plan, dict(blank))
         return described
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -146,6 +147,14 @@ def _write(block: SharedMemory, batch: Sequence[Frames]) -> list[dict[str, _Slot
             offset += frame.nbytes
         slots.append(places)
     return slots
+
+
+def _make_ready(make_ready: MakeReady, plan: AnalysisPlan, blank: Frames) -> dict[str, Any]:
+    """Run in the child, which is ours alone: what is loaded stays, and the collector need not go through it again."""
+    described = make_ready(plan, blank)
+    gc.collect()
+    gc.freeze()
+    return described
 
 
 def _measure_slots(

@@ -55,33 +55,11 @@ class JournalContent:
         return tuple(entry.message for entry in self.entries)
 
 
-class _Absent:
-    def __repr__(self) -> str:
-        return "absent"
-
-
-ABSENT: Final = _Absent()
-"""Stands for what one of two journals does not have."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """The first thing in which two journals differ: in which line, where in it, and what each of them says."""
-
-    line: int
-    where: str
-    first: Any
-    second: Any
-
-    def __str__(self) -> str:
-        return f"line {self.line}: {self.where}: {self.first!r} in the first, {self.second!r} in the second"
-
-
 class Journal:
     """An open journal. Used by one thread; made by `create` or `reopen`.
 
-    `append` keeps lines in memory, `flush` hands them to the system (they survive the process), `sync` waits for the
-    disk (they survive the power). After a refused write the file may end in half a line, so nothing more is written.
+    `append` hands lines to the system (they survive the process), `sync` waits for the disk (they survive the power).
+    After a refused write the file may end in half a line, so nothing more is written.
     """
 
     def __init__(self, path: Path, lines: int) -> None:
@@ -140,25 +118,22 @@ class Journal:
         return journal, content
 
     def append(self, messages: Sequence[Message]) -> None:
-        """Add messages; they are not in the file before `flush` or `sync`.
+        """Add messages, in one write.
 
         Raises
         ------
         TypeError
             If a message holds a value that JSON cannot; none of `messages` is then added.
+        StorageError
+            If the system refuses them. They may or may not be there.
         """
         plain = [to_dict(message) for message in messages]
         for document in plain:
             self._put({"n": self._lines, **document})
+        # At once, and not with the next decision: a process that is killed must not take with it what visits ended in.
+        self._hand_over()
 
-    def flush(self) -> None:
-        """Hand all that was appended to the operating system, in one write.
-
-        Raises
-        ------
-        StorageError
-            If it is refused.
-        """
+    def _hand_over(self) -> None:
         if self._broken:
             raise StorageError(self._broken)
         if not self._waiting:
@@ -172,14 +147,14 @@ class Journal:
         self._waiting.clear()
 
     def sync(self) -> None:
-        """Write all that was appended and wait until it is on the disk: one write, one sync.
+        """Wait until all that was appended is on the disk.
 
         Raises
         ------
         StorageError
             If it is refused. What was appended since the last sync may or may not be there.
         """
-        self.flush()
+        self._hand_over()
         try:
             sync_file(self._file.fileno())
         except OSError as error:
@@ -239,51 +214,3 @@ def read(path: Path) -> JournalContent:
         entries.append(Entry(line=line.number, offset=line.offset, message=message))
         torn, end = line.torn_after, line.end
     return JournalContent(path=path, wall=header.get("wall", {}), entries=tuple(entries), torn=torn, end=end)
-
-
-def equal_but_wall(first: Path, second: Path) -> Difference | None:
-    """Compare two journals in everything but wall-clock values (`wall`) and the checksums that cover these.
-
-    Returns
-    -------
-    Difference or None
-        The first difference; None when they are equal.
-
-    Raises
-    ------
-    JournalError
-        If one of them cannot be trusted.
-    """
-    ones, others = checked(first), checked(second)
-    while True:
-        one, other = next(ones, None), next(others, None)
-        if one is None or other is None:
-            if one is other:
-                return None
-            longer = one or other
-            assert longer is not None
-            kind = longer.document.get("type")
-            return Difference(
-                line=longer.number, where="message", first=kind if one else ABSENT, second=kind if other else ABSENT
-            )
-        for document in (one.document, other.document):
-            document.pop("wall", None)
-        if one.document != other.document:
-            kind = one.document.get("type") or "line"
-            where, mine, theirs = _where(one.document, other.document, str(kind))
-            return Difference(line=one.number, where=where, first=mine, second=theirs)
-
-
-def _where(one: Any, other: Any, place: str) -> tuple[str, Any, Any]:
-    """Return the dotted place of the first difference of two unequal JSON values, and both values there."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        for key in (*one, *(key for key in other if key not in one)):
-            mine, theirs = one.get(key, ABSENT), other.get(key, ABSENT)
-            if mine != theirs:
-                return _where(mine, theirs, f"{place}.{key}")
-    if isinstance(one, list) and isinstance(other, list):
-        for index, (mine, theirs) in enumerate(zip(one, other, strict=False)):
-            if mine != theirs:
-                return _where(mine, theirs, f"{place}[{index}]")
-        return f"{place}: length", len(one), len(other)
-    return place, one, other

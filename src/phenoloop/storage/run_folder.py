@@ -186,9 +186,13 @@ class RunFolder:
         free = self.free_bytes()
         if free < needed:
             raise StorageError(
-                f"{self.path} has {free / 1e9:.1f} GB left, the run may need {needed / 1e9:.1f} GB. Free space, choose "
-                "another disk with --out, or lower limits.frames."
+                f"{self.path} has {_size(free)} left, the run may need {_size(needed)}. Free space, choose another "
+                "disk with --out, or lower limits.frames."
             )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def _new(base: Path, name: str) -> Path:
@@ -217,6 +221,6 @@ def _lock(path: Path) -> FileLock:
         ) from error
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be locked ({error.strerror or error}), so two runs could mix in it. Choose a folder on a "
-            "local disk with --out."
+            f"{path} cannot be locked ({error.strerror or error}), so two runs could mix in it. Use a folder on a "
+            "local disk that can be written."
         ) from error

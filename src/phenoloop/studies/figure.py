@@ -11,6 +11,8 @@ from phenoloop.studies.summary import AXES
 
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Of policies; distinguishable with any colour vision (Okabe and Ito, 2008)."""
+LINES: Final = ("-", "--", "-.")
+"""Of policies; told apart on a grey print too."""
 GRID: Final = "#555555"
 
 
@@ -43,8 +45,10 @@ def draw(result: Mapping[str, Any], paths: Sequence[Path]) -> None:
             least = min((y for one in result["curves"].values() for y in one["frames"]["mean"]), default=0.0)
             panels[0].set_ylim(min(0.0, least) - 0.03, 1.03)
         panels[0].plot([], [], "o", color="black", markersize=6, label="where its runs end, on average")
+        if any(one["frames"]["low"][:1] not in ([], [None]) for one in result["curves"].values()):
+            panels[0].fill_between([], [], color="black", alpha=0.18, linewidth=0, label="95 % interval over plates")
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)), frameon=False)
         figure.suptitle("\n".join(textwrap.wrap(result["title"], 130)), fontsize=9.5)
         for path in paths:
             figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix == ".svg" else None)
@@ -82,7 +86,15 @@ def _panel(panel: Any, axis: str, result: Mapping[str, Any]) -> None:
         if not found["at"]:
             continue
         # An answer holds until the next one: steps, not slopes.
-        panel.plot(found["at"], found["mean"], color=colour, label=name, linewidth=1.8, drawstyle="steps-post")
+        panel.plot(
+            found["at"],
+            found["mean"],
+            color=colour,
+            label=name,
+            linewidth=1.8,
+            linestyle=LINES[number % len(LINES)],
+            drawstyle="steps-post",
+        )
         if found["low"][0] is not None:
             panel.fill_between(
                 found["at"], found["low"], found["high"], color=colour, alpha=0.18, linewidth=0, step="post"

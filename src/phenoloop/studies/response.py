@@ -183,18 +183,15 @@ class DrawnPlate:
         names = [well.name for well in plan.wells]
         self._level = dict(zip(names, as_rows(levels, names), strict=True))
         self._curve: dict[str, Floats] = {}
-        self._number = {
-            (well.name, place.name): (well.row, well.column, i)
-            for well in plan.wells
-            for i, place in enumerate(well.fields)
-        }
+        self._place = {well.name: (well.row, well.column) for well in plan.wells}
 
     def measured(self, well: str, field: str) -> Measured | MeasurementFailed:
-        """Return what a field measures; the same however often and in whatever order fields are asked for."""
+        """Return what a field measures; the same in whatever order fields are asked for, and in a plan with fewer."""
         level = self._level[well]
         if well not in self._curve:
             self._curve[well] = self._response.curve(level[None, :])[0]
-        key = (abs(self._plan.seed), int(self._plan.seed < 0), *self._number[well, field])
+        # By its name, which is its number in the whole plate: a grid of some fields sees what a policy sees in them.
+        key = (abs(self._plan.seed), int(self._plan.seed < 0), *self._place[well], int(field))
         return self._response.draw(level, self._curve[well], np.random.default_rng(key))
 
 

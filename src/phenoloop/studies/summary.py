@@ -107,7 +107,8 @@ def row(name: str, kind: str, records: Sequence[Record], quality: Measure, field
         fields=fields,
         score=band(known, quality.bounds) if known and len(known) == len(scores) else None,
         cost={axis: band([read(record.end) for record in records], POSITIVE) for axis, (_, read) in AXES.items()},
-        beside={key: band([record.end.beside.get(key, 0.0) for record in records], SHARE) for key in names},
+        # A plate with nothing to find has no share of it that was found.
+        beside={key: band([one.end.beside[key] for one in records if key in one.end.beside], SHARE) for key in names},
         reasons=tuple(dict.fromkeys(record.reason for record in records)),
     )
 

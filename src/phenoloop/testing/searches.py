@@ -1,36 +1,29 @@
-"""A search for single objects without pictures: a plate to search, and a loop that asks and tells in the core's order.
+"""A search for single objects without pictures: a plate to search, and what a pre-scan and a close look show of it.
 
-What a look at a field finds is a function of the caller's; a close look at an object that was found shows it when it is
-a wanted one. Time goes by as the caller says, so that a whole plate is searched in a second.
+What the pre-scan of a field finds is a function of the caller's; a close look at an object that was found shows it when
+it is a wanted one. A whole plate is searched in a second.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
-
-import numpy as np
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from phenoloop.model import (
     Candidate,
     ChannelPlan,
-    Context,
     CostModel,
     FieldPlace,
-    FieldReadout,
     FieldResult,
     FieldVisit,
     ObjectSearch,
-    Pending,
     ProfilePlan,
-    Proposal,
     Setup,
-    Stop,
     Visit,
-    VisitResult,
 )
 from phenoloop.ports import Policy
+from phenoloop.testing.played import Played, play
 
 PRE_SCAN, CLOSE_LOOK = "main", "closeup"
 _APART_UM = 30.0
@@ -117,16 +110,10 @@ class Search:
         Fresh.
     things : callable
         What the pre-scan finds in a field.
-    in_flight, batch : int
-        As in the protocol.
     fate : callable
         (visit, field) -> status of that result.
-    deny : callable
-        Whether a guard refuses a proposal.
-    seconds : callable
-        (visit, profile of the visit before) -> how long it takes.
-    latency_s : float
-        From the end of a visit to its results.
+    **how
+        As `phenoloop.testing.play` takes it; a visit lasts 1 s unless told otherwise.
     """
 
     def __init__(
@@ -135,16 +122,11 @@ class Search:
         policy: Policy,
         things: Things,
         *,
-        in_flight: int = 12,
-        batch: int = 6,
         fate: Callable[[int, str], str] = lambda visit, field: "ok",
-        deny: Callable[[Proposal], bool] = lambda proposal: False,
-        seconds: Callable[[Visit, str], float] = lambda visit, before: 1.0,
-        latency_s: float = 0.0,
+        **how: Any,
     ) -> None:
-        self.plate, self.policy, self.things = plate, policy, things
-        self.in_flight, self.batch, self.fate, self.deny = in_flight, batch, fate, deny
-        self.seconds, self.latency_s = seconds, latency_s
+        self.plate, self.policy, self.things, self.fate = plate, policy, things, fate
+        self._how: Mapping[str, Any] = {"seconds": lambda visit, before: 1.0} | how
         self.at = {
             (well, place.name): place
             for well, places in zip(plate.wells, plate.places, strict=True)
@@ -152,107 +134,21 @@ class Search:
         }
         self.wanted: dict[tuple[str, str], bool] = {}
         """Whether each object that was found is a wanted one, by well and name."""
-        self.visits: list[Visit] = []
-        self.proposals: list[Proposal] = []
-        self.readouts: list[FieldReadout] = []
-        self.untold: list[tuple[Visit, float]] = []
-        self.reason = ""
-        self.now = 0.0
-        self._free_s, self._before, self._decision = 0.0, PRE_SCAN, 0
+        self.played = Played()
 
-    def run(self, asks: int = 2000) -> Search:
-        """Go on until the policy stops and all is told, or it was asked so often."""
-        while asks > 0:
-            while not self.reason and len(self.untold) <= self.in_flight - self.batch:
-                asks -= 1
-                answer = self.policy.ask(self.batch, self.context())
-                if isinstance(answer, Stop):
-                    self.reason = answer.reason
-                    break
-                if not answer:
-                    break
-                for proposal in answer:
-                    self.dispatch(proposal)
-                if asks <= 0:
-                    break
-            if not self.untold:
-                break
-            visit, self.now = self.untold.pop(0)
-            self.tell(visit)
+    def run(self) -> Search:
+        """Go on until the policy stops and all is told."""
+        self.played = play(self.policy, self.plate, self.see, **self._how)
         return self
 
-    def context(self) -> Context:
-        """Return what the policy is told when it is asked now."""
-        self._decision += 1
-        pending = tuple(
-            Pending(
-                visit=visit.number,
-                well=visit.well,
-                fields=len(visit.fields),
-                names=tuple(place.field for place in visit.fields),
-                profile=visit.profile,
-            )
-            for visit, _ in self.untold
-        )
-        return Context(
-            decision=self._decision,
-            at_s=self.now,
-            pending=pending,
-            fields_left={},
-            frames_left=None,
-            last_well=None,
-            rng=np.random.default_rng(self._decision),
-        )
-
-    def dispatch(self, proposal: Proposal) -> None:
-        """Send a visit, or tell that it was refused."""
-        self.proposals.append(proposal)
-        if proposal.targets:
-            fields = tuple(
-                FieldVisit(field=t.name, t=0, image=i, x_um=t.x_um, y_um=t.y_um) for i, t in enumerate(proposal.targets)
-            )
-        else:
-            assert not isinstance(proposal.fields, int)
-            fields = tuple(FieldVisit(field=name, t=0, image=0) for name in proposal.fields)
-        denied = self.deny(proposal)
-        visit = Visit(
-            number=-1 if denied else len(self.visits) + 1,
-            decision=1,
-            well=proposal.well,
-            profile=proposal.profile,
-            fields=fields,
-            channels=("DNA",),
-        )
-        if denied:
-            self.policy.tell(visit, self._result(visit, (FieldResult(field="", status="vetoed", reason="no"),)))
-            return
-        self.visits.append(visit)
-        self._free_s = max(self._free_s, self.now) + self.seconds(visit, self._before)
-        self._before = visit.profile
-        self.untold.append((visit, self._free_s + self.latency_s))
-
-    def tell(self, visit: Visit) -> None:
-        """Tell the policy what a visit has shown."""
+    def see(self, visit: Visit) -> list[FieldResult]:
+        """Return what the fields of a visit show."""
         results = []
         for place in visit.fields:
             status = self.fate(visit.number, place.field)
             found = self.scan(visit.well, place.field) if place.target is None else self.look(visit.well, place)
-            result = FieldResult(field=place.field, status=status, candidates=found if status == "ok" else ())
-            results.append(result)
-            if status == "ok":
-                self.readouts.append(
-                    FieldReadout(
-                        well=visit.well,
-                        field=place.field,
-                        visit=visit.number,
-                        readouts={},
-                        imaging=visit.profile,
-                        candidates=result.candidates,
-                        target=place.target,
-                        image=place.image,
-                    )
-                )
-        self.policy.tell(visit, self._result(visit, tuple(results)))
+            results.append(FieldResult(field=place.field, status=status, candidates=found if status == "ok" else ()))
+        return results
 
     def scan(self, well: str, field: str) -> tuple[Candidate, ...]:
         """Return the candidates of a field of the pre-scan."""
@@ -269,20 +165,17 @@ class Search:
         seen = Candidate(label=1, x_px=0, y_px=0, values={"foci.count": 9.0}, x_um=place.x_um, y_um=place.y_um)
         return (seen,) if self.wanted[well, place.field] else ()
 
-    def _result(self, visit: Visit, fields: tuple[FieldResult, ...]) -> VisitResult:
-        return VisitResult(visit=visit.number, well=visit.well, profile=visit.profile, fields=fields, at_s=self.now)
-
     # -- what came of it ----------------------------------------------------------------------------------------------
 
     @property
     def looks(self) -> list[tuple[str, str]]:
         """Close looks, as (well, object)."""
-        return [(v.well, place.field) for v in self.visits for place in v.fields if place.target is not None]
+        return [(v.well, place.field) for v in self.played.visits for place in v.fields if place.target is not None]
 
     @property
     def scans(self) -> list[tuple[str, str]]:
         """Fields of the pre-scan, as (well, field)."""
-        return [(v.well, place.field) for v in self.visits for place in v.fields if place.target is None]
+        return [(v.well, place.field) for v in self.played.visits for place in v.fields if place.target is None]
 
     @property
     def confirmed(self) -> int:
@@ -292,5 +185,5 @@ class Search:
     @property
     def changes(self) -> int:
         """Changes of the objective."""
-        profiles = [visit.profile for visit in self.visits]
+        profiles = [visit.profile for visit in self.played.visits]
         return sum(a != b for a, b in itertools.pairwise(profiles))

@@ -9,8 +9,9 @@ from rich.text import Text
 from phenoloop.model import Setup
 from phenoloop.watch.feed import Feed
 from phenoloop.watch.plain import encodable
-from phenoloop.watch.plate_map import SIGNS, colour, hex_colour, ink_on, row_name, shares
+from phenoloop.watch.plate_map import colour, hex_colour, ink_on, row_name, shares
 from phenoloop.watch.verdict import number
+from phenoloop.watch.well_value import SIGNS
 
 
 def draw_plate(console: Console, feed: Feed, setup: Setup | None) -> RenderableType | None:

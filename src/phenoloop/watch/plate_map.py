@@ -1,9 +1,9 @@
-"""How a plate is drawn: which colour and sign a well gets. Page and terminal agree because both ask here."""
+"""How a plate is drawn: which colour a well gets. Page and terminal agree because both ask here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 CIVIDIS: Final = (
     (0, 34, 78),
@@ -20,10 +20,6 @@ CIVIDIS: Final = (
 """Ten steps of the colour map `cividis` (Nunez, Anderton, Renslow 2018, doi:10.1371/journal.pone.0199239): the same
 order of lightness for people with and without colour blindness, and on a grey print."""
 
-SIGNS: Final = {"hit": "H", "no_hit": "·", "undecided": "?", None: ""}
-"""A call is never told by colour alone."""
-CALLS: Final = {"hit": "hit", "no_hit": "no hit", "undecided": "undecided", None: "no call"}
-
 RGB = tuple[int, int, int]
 
 
@@ -36,6 +32,7 @@ class DrawnWell(NamedTuple):
     state: str
     control: bool
     call: str | None
+    sign: str
     share: float | None
     fill: str
     ink: str
@@ -71,12 +68,6 @@ def shares(values: Mapping[str, float | None]) -> dict[str, float | None]:
         name: None if value is None else (value - low) / (high - low) if high > low else 0.5
         for name, value in values.items()
     }
-
-
-def shown_readout(report: Mapping[str, Any], readouts: Sequence[str]) -> str | None:
-    """Return the readout that colours the plate: the question's, else the first."""
-    asked = (report.get("question") or {}).get("parameters", {}).get("readout")
-    return asked if asked in readouts else (readouts[0] if readouts else None)
 
 
 def row_name(row: int) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from phenoloop.watch.verdict import number
+from phenoloop.watch.verdict import aligned, number
 
 WIDTH: Final = 300.0
 HEIGHT: Final = 170.0
@@ -53,6 +53,7 @@ def draw_curves(report: Mapping[str, Any]) -> dict[str, Any] | None:
         "level": summary["level"],
         "kind": summary["kind"],
         "along": summary["along"],
+        "readout": summary["readout"],
         "controls": [y(mean) for mean in controls],
         "x_ticks": [(x(10.0**e), number(10.0**e)) for e in _decades(low_x, high_x)],
         "y_ticks": [(y(level), number(level)) for level in _round_levels(low_y, high_y)],
@@ -112,7 +113,7 @@ def _interval(band: Mapping[str, float | None]) -> str:
         return "cannot be said"
     if mean is None:
         return f"> {number(low)}" if high is None else f"< {number(high)}"
-    return f"{number(mean)} ({number(low)} to {number(high)})"
+    return f"{aligned(mean)} ({aligned(low)} to {aligned(high)})"
 
 
 def _clipped(place: float) -> float:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from phenoloop.model import Plan
-from phenoloop.watch.plate_map import CALLS, DrawnWell, colour, hex_colour, ink_on, row_name, shares
+from phenoloop.watch.plate_map import DrawnWell, colour, hex_colour, ink_on, row_name, shares
 from phenoloop.watch.tally import Tally
-from phenoloop.watch.verdict import count, in_order, number
+from phenoloop.watch.verdict import count, evidence, in_order, number
+from phenoloop.watch.well_value import WellValues
 
 PITCH: Final = 34.0
 """Distance of two wells on the drawn plate; large plates are scaled by the viewer."""
@@ -16,10 +17,10 @@ BAND_WIDTH: Final = 200.0
 LEGEND_STEPS: Final = 24
 
 
-def draw_plate(plan: Plan, report: Mapping[str, Any], readout: str | None) -> dict[str, Any]:
+def draw_plate(plan: Plan, report: Mapping[str, Any], values: WellValues | None) -> dict[str, Any]:
     """Return the part of the plate that holds selected wells: places, colours, signs, hover texts, legend."""
     wells = {well["well"]: well for well in report["wells"]}
-    means = {name: well["readouts"][readout]["mean"] if readout else None for name, well in wells.items()}
+    means = {name: values.of(name) if values else None for name in wells}
     share = shares(means)
     rows = range(min(w.row for w in plan.wells), max(w.row for w in plan.wells) + 1)
     columns = range(min(w.column for w in plan.wells), max(w.column for w in plan.wells) + 1)
@@ -30,7 +31,7 @@ def draw_plate(plan: Plan, report: Mapping[str, Any], readout: str | None) -> di
             found = selected.get((row, column))
             if found is None:
                 name = f"{row_name(row)}{column + 1}"
-                off = DrawnWell(name, row, column, "off", False, None, None, "", "", f"{name}: not selected")
+                off = DrawnWell(name, row, column, "off", False, None, "", None, "", "", f"{name}: not selected")
                 drawn.append(off)
                 continue
             well, part = wells[found.name], share[found.name]
@@ -43,10 +44,11 @@ def draw_plate(plan: Plan, report: Mapping[str, Any], readout: str | None) -> di
                     state="seen" if well["frames"] else "unseen",
                     control=well["control"],
                     call=well["call"],
+                    sign=values.signs[found.name] if values and well["frames"] else "",
                     share=part,
                     fill=hex_colour(rgb) if rgb else "",
                     ink=hex_colour(ink_on(rgb)) if rgb else "",
-                    title=_title(well, readout, found.properties),
+                    title=_title(well, values, found.properties),
                 )
             )
     known = [mean for mean in means.values() if mean is not None]
@@ -67,11 +69,11 @@ def draw_plate(plan: Plan, report: Mapping[str, Any], readout: str | None) -> di
     }
 
 
-def draw_bands(report: Mapping[str, Any], readout: str | None) -> dict[str, Any] | None:
+def draw_bands(report: Mapping[str, Any], values: WellValues | None) -> dict[str, Any] | None:
     """Return the common scale of the wells' bands (mean and interval), or None where there is nothing to draw."""
-    if readout is None:
+    if values is None:
         return None
-    entries = {well["well"]: well["readouts"][readout] for well in report["wells"]}
+    entries = values.wells
     ends = [entry[key] for entry in entries.values() for key in ("mean", "low", "high") if entry[key] is not None]
     if not ends:
         return None
@@ -132,16 +134,19 @@ def draw_visits(tally: Tally, report: Mapping[str, Any]) -> dict[str, Any] | Non
     }
 
 
-def _title(well: Mapping[str, Any], readout: str | None, properties: Mapping[str, Any]) -> str:
+def _title(well: Mapping[str, Any], values: WellValues | None, properties: Mapping[str, Any]) -> str:
     lines = [well["well"] + (" (control)" if well["control"] else "")]
     lines += [f"{name}: {value}" for name, value in properties.items() if value is not None]
     if not well["frames"]:
         return "\n".join([*lines, "not imaged"])
-    if readout is not None:
-        entry = well["readouts"][readout]
-        band = f" [{number(entry['low'])}, {number(entry['high'])}]" if entry["low"] is not None else ""
-        lines.append(f"{readout}: {number(entry['mean'])}{band}")
-    if well["call"] is not None:
-        lines.append(f"{CALLS[well['call']]}, evidence {number(well['evidence'])}, rank {well['rank']}")
+    if values is not None:
+        entry = values.wells[well["well"]]
+        band = f" ({number(entry['low'])} to {number(entry['high'])})" if entry["low"] is not None else ""
+        lines.append(f"{values.title}: {number(entry['mean'])}{band}")
+        if values.readout is None:
+            lines += [f"{name}: {number(one['mean'])}" for name, one in well["readouts"].items()]
+        if well["call"] is not None and not well["control"]:
+            known = f", evidence {evidence(well['evidence'])}" if well["evidence"] is not None else ""
+            lines.append(f"{values.calls[well['call']]}{known}, rank {well['rank']}")
     lines.append(f"{count(well['fields'], 'field')}, {count(well['frames'], 'frame')}")
     return "\n".join(lines)

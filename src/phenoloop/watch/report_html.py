@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from phenoloop.watch import plate_map
 from phenoloop.watch.alike import told_once
 from phenoloop.watch.groups import rejections
 from phenoloop.watch.report_curves import draw_curves
 from phenoloop.watch.report_decisions import decision_rows
 from phenoloop.watch.report_drawings import draw_bands, draw_plate, draw_visits
-from phenoloop.watch.report_evidence import evidence_said, plate_said
+from phenoloop.watch.report_evidence import evidence_said, few_objects, plate_said
 from phenoloop.watch.report_json import ReportContent
 from phenoloop.watch.report_objects import draw_objects
-from phenoloop.watch.report_phenotypes import draw_phenotypes, typical_wells
+from phenoloop.watch.report_phenotypes import draw_phenotypes
+from phenoloop.watch.report_pictures import Pictures, thumbnails
+from phenoloop.watch.report_rules import rule_rows
 from phenoloop.watch.report_stories import stories
 from phenoloop.watch.tally import ACCEPTED, Tally
-from phenoloop.watch.thumbnails import FieldPicture, data_uri, draw, shared_contrast
 from phenoloop.watch.time_lapse import draw_time_lapse, events_table
 from phenoloop.watch.verdict import (
     EXITS,
     aligned,
     duration,
+    evidence,
     in_order,
     number,
     percent,
     verdict,
 )
+from phenoloop.watch.well_value import CALLS, WellValues, well_values
 
-Pictures = Callable[[str, str], FieldPicture | None]
-"""(well, field) -> its pixels and labels, or None where there are none."""
-
-WELLS_SHOWN: Final = 6
-FIELDS_SHOWN: Final = 2
 BUDGETS: Final = {
     "frames": "Images",
     "duration_s": "Run clock",
@@ -82,31 +79,33 @@ def render(content: ReportContent, report: Mapping[str, Any], pictures: Pictures
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, aligned=aligned, percent=percent, duration=duration)
+    environment.filters.update(number=number, aligned=aligned, percent=percent, duration=duration, evidence=evidence)
     tally = Tally(content.plan).take_all(content.messages)
-    readout = plate_map.shown_readout(report, content.plan.readouts)
-    shown = [well["readouts"][readout] for well in report["wells"]] if readout else []
+    values = well_values(report, content.plan.readouts)
     return environment.get_template("report.html.j2").render(
         report=report,
         verdict=verdict(report),
         exit=EXITS.get(report["exit"], report["exit"]),
-        readout=readout,
-        calls=plate_map.CALLS,
-        plate=draw_plate(content.plan, report, readout),
+        values=values,
+        definition=content.definitions.get(values.readout or "", "") if values else "",
+        calls=values.calls if values else CALLS,
+        plate=draw_plate(content.plan, report, values),
         visits=draw_visits(tally, report),
         curves=draw_curves(report),
         found=draw_objects(report, pictures),
         phenotypes=draw_phenotypes(report),
-        wells=_wells(content, report, readout),
+        wells=_wells(content, report, values),
         columns=_columns(content),
-        bands=draw_bands(report, readout),
+        bands=draw_bands(report, values),
         evidence_said=evidence_said(report),
         plate_said=plate_said(report),
         lapse=draw_time_lapse(content.plan, content.messages, report),
         events=events_table(report),
-        band=next((entry for entry in shown if entry["kind"]), None),
+        band=values.band if values else None,
         decisions=decision_rows(tally.decisions, content.messages),
-        pictures=_thumbnails(report, tally, readout, pictures),
+        rules=rule_rows(tally.decisions, content.policy.get("parameters", {}), content.believes),
+        few=few_objects(tally, report),
+        pictures=thumbnails(report, tally, values, pictures) if values else None,
         stories=stories(tally, [well["well"] for well in in_order(report)]),
         groups=rejections(content.plan, content.setup, tally),
         not_accepted=sum(report["quality"][name] for name in ("rejected", "failed", "late")),
@@ -133,13 +132,14 @@ def _columns(content: ReportContent) -> list[str]:
     return [column for column, values in found.items() if len(values) > 1][:3]
 
 
-def _wells(content: ReportContent, report: Mapping[str, Any], readout: str | None) -> list[dict[str, Any]]:
+def _wells(content: ReportContent, report: Mapping[str, Any], values: WellValues | None) -> list[dict[str, Any]]:
     properties = {well.name: well.properties for well in content.plan.wells}
     columns = _columns(content)
     return [
         well
         | {
-            "shown": well["readouts"].get(readout) if readout else None,
+            "shown": values.wells[well["well"]] if values else None,
+            "sign": values.signs[well["well"]] if values else "",
             "properties": [_cell(properties[well["well"]].get(column)) for column in columns],
         }
         for well in in_order(report)
@@ -150,67 +150,6 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     return number(value, 4) if isinstance(value, float) else str(value)
-
-
-# -- pictures ---------------------------------------------------------------------------------------------------
-
-
-def wells_of_interest(report: Mapping[str, Any], readout: str | None) -> list[tuple[str, str]]:
-    """Return up to six wells worth a look, with the reason: hits, one in doubt, a control, others over all ranks.
-
-    Of phenotypes each is shown by its most typical well.
-    """
-    seen = [well for well in in_order(report) if well["fields"]]
-    if readout is not None and all(well["rank"] is None for well in seen):
-        seen.sort(key=lambda well: -(well["readouts"][readout]["mean"] or 0.0))
-    subjects = [well for well in seen if not well["control"]]
-    controls = [well for well in seen if well["control"]]
-    if phenotypes := typical_wells(report):
-        return phenotypes + [(well["well"], "control") for well in controls[len(controls) // 2 :][:1]]
-    chosen: dict[str, str] = {}
-    for well in [well for well in subjects if well["call"] == "hit"][:3]:
-        chosen[well["well"]] = "hit"
-    for well in [well for well in subjects if well["call"] == "undecided"][:1]:
-        chosen[well["well"]] = "undecided"
-    for well in controls[len(controls) // 2 :][:1]:
-        chosen[well["well"]] = "control"
-    free = WELLS_SHOWN - len(chosen)
-    spread = [subjects[round(i * (len(subjects) - 1) / max(1, free - 1))] for i in range(free if subjects else 0)]
-    for well in spread:
-        label = plate_map.CALLS[well["call"]] if well["call"] else f"rank {well['rank']}" if well["rank"] else "imaged"
-        chosen.setdefault(well["well"], label)
-    order = [well["well"] for well in seen]
-    return sorted(list(chosen.items())[:WELLS_SHOWN], key=lambda pair: order.index(pair[0]))
-
-
-def _thumbnails(
-    report: Mapping[str, Any], tally: Tally, readout: str | None, pictures: Pictures | None
-) -> dict[str, Any] | None:
-    if pictures is None:
-        return None
-    found: list[tuple[str, str, str, FieldPicture]] = []
-    for well, reason in wells_of_interest(report, readout):
-        fields = sorted(tally.wells[well].accepted, key=lambda name: (len(name), name))[:FIELDS_SHOWN]
-        looked = ((field, pictures(well, field)) for field in fields)
-        found.extend((well, reason, field, picture) for field, picture in looked if picture is not None)
-    if not found:
-        return None
-    contrast = shared_contrast(picture for *_, picture in found)
-    shown: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for well, reason, field, picture in found:
-        rgb = draw(picture, contrast)
-        # Of the visit that is shown: a field may have been looked at again, also under another profile.
-        result = tally.results.get((picture.visit, field))
-        value = result.readouts.get(readout) if result is not None and readout else None
-        shown[well, reason].append(
-            {"field": field, "uri": data_uri(rgb), "width": rgb.shape[1], "height": rgb.shape[0], "value": value}
-        )
-    first = found[0][3]
-    return {
-        "wells": [{"well": well, "reason": reason, "fields": fields} for (well, reason), fields in shown.items()],
-        "channels": [(name, contrast[name]) for name in first.channels],
-        "labels": list(first.labels),
-    }
 
 
 # -- quality, faults, budget, provenance ------------------------------------------------------------------------

@@ -41,6 +41,10 @@ class ReportContent:
         What the question says of the accepted fields; None without a question.
     question, policy : mapping
         ``kind`` and ``parameters``; `question` is None where there is none.
+    believes : mapping
+        What the policy says of itself at the end, JSON-ready.
+    definitions : mapping of str to str
+        Readout -> how the protocol writes it; for the page.
     timings : mapping of str to sequence of float
         Wall-clock milliseconds by step (see `STEPS`), beside those that the messages carry.
     provenance : mapping
@@ -55,6 +59,8 @@ class ReportContent:
     answer: Answer | None = None
     question: Mapping[str, Any] | None = None
     policy: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    believes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    definitions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     timings: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -109,7 +115,7 @@ def build_report(content: ReportContent) -> dict[str, Any]:
         "timing_ms": {step: percentiles(values) for step, values in _timings(content).items()},
         "budget": tally.budget(),
         "metered": [dataclasses.asdict(channel) for channel in tally.spending.metered],
-        "policy": dict(content.policy),
+        "policy": {**content.policy, "believes": dict(content.believes)} if content.policy else {},
         "question": None if content.question is None else dict(content.question),
         "summary": _summary(content),
         "time_lapse": punctuality(content.plan, content.messages),
@@ -173,6 +179,7 @@ def _well(content: ReportContent, name: str, well: WellTally, said: WellAnswer |
         "frames": well.frames,
         "visits": well.visits,
         "rejected": well.rejected,
+        "objects": well.objects,
         "call": None if said is None else said.call,
         "evidence": None if said is None else said.evidence,
         "rank": None if said is None else said.rank,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from phenoloop.model import Plan
 from phenoloop.storage.layout import well_path
-from phenoloop.watch.thumbnails import FieldPicture, data_uri, draw, shared_contrast
-from phenoloop.watch.verdict import aligned
+from phenoloop.watch.report_pictures import Pictures, bar_said
+from phenoloop.watch.thumbnails import data_uri, draw, outlines_said, shared_contrast, tint_said
+from phenoloop.watch.verdict import aligned, number
 
 PICTURES_SHOWN: Final = 24
 PICTURE_SIDE: Final = 168
@@ -25,9 +26,7 @@ def with_paths(summary: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     return {**summary, "objects": objects}
 
 
-def draw_objects(
-    report: Mapping[str, Any], pictures: Callable[[str, str], FieldPicture | None] | None
-) -> dict[str, Any] | None:
+def draw_objects(report: Mapping[str, Any], pictures: Pictures | None) -> dict[str, Any] | None:
     """Return the table and the pictures of the confirmed objects; None where the question is not about objects.
 
     Parameters
@@ -42,13 +41,14 @@ def draw_objects(
     summary = report["summary"]
     objects = summary["objects"]
     columns = list(dict.fromkeys(name for one in objects for name in one["values"]))
+    told = {name: _told([one["values"].get(name) for one in objects]) for name in columns}
     rows = [
         {
             "object": one["object"],
             "well": one["well"],
             "x": _um(one["x_um"]),
             "y": _um(one["y_um"]),
-            "values": [aligned(one["values"].get(name)) for name in columns],
+            "values": [told[name](one["values"].get(name)) for name in columns],
             "where": f"{one['path']}, t {one['t']}, label {one['label']}",
         }
         for one in objects[:ROWS_SHOWN]
@@ -62,13 +62,17 @@ def draw_objects(
     }
 
 
+def _told(values: Sequence[float | None]) -> Callable[[float | None], str]:
+    """Return how a column of values is told: counts as whole numbers, others with three digits."""
+    whole = all(value is None or float(value).is_integer() for value in values)
+    return number if whole else aligned
+
+
 def _um(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f}"
 
 
-def _pictures(
-    objects: list[Mapping[str, Any]], pictures: Callable[[str, str], FieldPicture | None] | None
-) -> dict[str, Any] | None:
+def _pictures(objects: list[Mapping[str, Any]], pictures: Pictures | None) -> dict[str, Any] | None:
     looked = [] if pictures is None else [(one, pictures(one["well"], one["object"])) for one in objects]
     found = [(one, picture) for one, picture in looked if picture is not None]
     if not found:
@@ -87,4 +91,9 @@ def _pictures(
             }
         )
     first = found[0][1]
-    return {"objects": shown, "channels": list(first.channels), "labels": list(first.labels)}
+    return {
+        "objects": shown,
+        "channels": tint_said(first.channels),
+        "outlines": outlines_said(list(first.labels)),
+        "bar": bar_said((picture for _, picture in found), size=PICTURE_SIDE),
+    }

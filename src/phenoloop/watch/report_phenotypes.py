@@ -89,7 +89,7 @@ def _title(well: Mapping[str, Any], like: int | None) -> str:
 
 
 def _signed(sd: float | None) -> str:
-    return "–" if sd is None else f"{'+' if sd > 0 else '−'}{abs(sd):.3g}"
+    return "–" if sd is None else f"{'+' if sd > 0 else '−'}{abs(sd):.2g}"
 
 
 def _covered(covered: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final
 
-from phenoloop.core.light import Frame, LightMap
+from phenoloop.core.light_account import LightAccount
 from phenoloop.core.turret import HOUR_S, Turret
 from phenoloop.model import (
     Acquire,
@@ -20,6 +20,7 @@ from phenoloop.model import (
     MeteredChannel,
     MeteringFailed,
     Plan,
+    ProfilePlan,
     ProposalRecord,
     RunResumed,
     VisitEnded,
@@ -37,19 +38,16 @@ class Spending:
 
     def __init__(self, plan: Plan) -> None:
         self._plan: Final = plan
-        main = plan.profiles.get("main") or next(iter(plan.profiles.values()))
-        self._main: Final = main
-        sides = [max(one.frame_um) for one in plan.profiles.values() if one.frame_um is not None]
-        self._map: Final = LightMap(max(sides)) if len(sides) == len(plan.profiles) else None
-        self._turret: Final = Turret(main.objective_config)
+        self._places: Final = all(profile.frame_um is not None for profile in plan.profiles.values())
+        self._turret: Final = Turret(plan.main.objective_config)
         self._visits: dict[int, tuple[str, str, dict[str, FieldVisit]]] = {}
         self._of_field: Counter[tuple[str, str]] = Counter()
         self._changed_s: list[float] = []
         self._controls: Final = frozenset(plan.controls)
-        self.light_s: dict[tuple[str, str], float] = {}
-        """Seconds of exposure at full power by (well, field)."""
+        self.light: Final = LightAccount(plan, places=self._places)
+        """Light that fell."""
         self.light_of_objects_s = 0.0
-        """That of the most exposed place, from all frames that show it."""
+        """That of the most exposed place, from all frames that show it; 0 where the size of a frame is not known."""
         self.frames_in: Counter[str] = Counter()
         """Frames by well: stored, or exposed and lost."""
         self.exposures = 0
@@ -71,11 +69,11 @@ class Spending:
                 self.exposures += message.exposures
                 for well, fields in message.light_s.items():
                     for field, seconds in fields.items():
-                        self._light(well, FieldVisit(field=field, t=0, image=0), "main", seconds)
+                        self._light(well, FieldVisit(field=field, t=0, image=0), self._plan.main, seconds)
                 if isinstance(message, ExposuresSet):
                     self.metered = message.channels
             case RunResumed():
-                if self._turret.differs(self._main.objective_config):
+                if self._turret.differs(self._plan.main.objective_config):
                     self._changed_s.append(message.at_s)
                 self._turret.reopen(message.at_s)
 
@@ -94,10 +92,10 @@ class Spending:
             "frames": _row(frames, limits.frames),
             "duration_s": _row(at_s, limits.duration_s),
             "disk_bytes": _row(frames * plan.frame_bytes, limits.disk_bytes),
-            "light_s": _row(max(self.light_s.values(), default=0.0), limits.light_per_field_s),
+            "light_s": _row(max(self.light.of_field.values(), default=0.0), limits.light_per_field_s),
         }
-        rows["light_s"]["total"] = sum(self.light_s.values())
-        if self._map is not None:
+        rows["light_s"]["total"] = sum(self.light.of_field.values())
+        if self._places:
             rows["light_object_s"] = _row(self.light_of_objects_s, limits.light_per_object_s)
         rows["frames_per_well"] = _row(max(self.frames_in.values(), default=0), limits.frames_per_well)
         rows["revisits_per_field"] = _row(
@@ -128,18 +126,14 @@ class Spending:
         for field, seconds in message.light_s.items():
             if seconds and field in places:
                 self._of_field[well, field] += 1
-                self._light(well, places[field], profile, seconds)
+                self._light(well, places[field], self._plan.profiles[profile], seconds)
 
-    def _light(self, well: str, visited: FieldVisit, profile: str, seconds: float) -> None:
-        key = (well, visited.field)
-        self.light_s[key] = self.light_s.get(key, 0.0) + seconds
-        frame_um = self._plan.profiles[profile].frame_um
-        if self._map is None or frame_um is None:
-            return
-        place = self._plan.place(well, visited)
-        frame = Frame(place.x_um, place.y_um, *frame_um)
-        self._map.add(frame, seconds)
-        self.light_of_objects_s = max(self.light_of_objects_s, self._map.most(frame))
+    def _light(self, well: str, visited: FieldVisit, profile: ProfilePlan, seconds: float) -> None:
+        self.light.add(well, visited, profile, seconds)
+        if self._places:
+            # Light never goes away again, so the most exposed place is where it fell last, or where it was before.
+            frame = self.light.frame_of(profile, self._plan.place(well, visited))
+            self.light_of_objects_s = max(self.light_of_objects_s, self.light.by_place.most(frame))
 
 
 def _visited(made: ProposalRecord) -> dict[str, FieldVisit]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+from phenoloop.watch.report_evidence import FEW
 from phenoloop.watch.story import Chapter, Known, Outcome, Story
 from phenoloop.watch.tally import ACCEPTED
-from phenoloop.watch.verdict import count, duration, figure, names, number
+from phenoloop.watch.verdict import count, duration, evidence, figure, names, number
+from phenoloop.watch.well_value import NOVEL
 
 ALIKE: Final = 5
 """From so many visits in a row that differ in nothing but their time, those in the middle are told as one."""
@@ -137,6 +139,8 @@ def _outcome(one: Outcome, profile: str) -> str:
     )
     text = f"{what}: {STATUSES.get(one.status, one.status)}"
     text += f"; {values}" if values else ""
+    if one.status == "ok" and one.target is None and 0 < one.objects < FEW:
+        text += f"; from {count(one.objects, 'object')} only"
     text += f"; {one.reason}" if one.reason else ""
     return text if one.replaced_by is None else f"{text}; looked at again, or replaced, in visit {one.replaced_by}"
 
@@ -163,9 +167,10 @@ def _known(known: Known, readout: str | None, wells: int | None = None) -> str:
     if known.rank is not None:
         parts.append(f"rank {known.rank}" + (f" of {wells}" if wells else ""))
     if known.call is not None and known.fields:
-        parts.append(CALLS.get(known.call, known.call))
+        # Calls without a readout are of phenotypes.
+        parts.append((NOVEL if readout is None else CALLS).get(known.call, known.call))
     if known.evidence is not None and known.fields:
-        parts.append(f"evidence {number(known.evidence)}")
+        parts.append(f"evidence {evidence(known.evidence)}")
     if known.said:
         parts.append(known.said)
     return ", ".join(parts) or "nothing yet"

@@ -74,6 +74,8 @@ class WellTally:
         Distinct fields with an ``ok`` result.
     rejected : int
         Results that are not ``ok``.
+    objects : int
+        Objects of ``ok`` results under ``main``.
     values : mapping of str to list of float
         Known values of each readout, one per ``ok`` result.
     """
@@ -83,6 +85,7 @@ class WellTally:
     missing: int = 0
     accepted: set[str] = dataclasses.field(default_factory=set)
     rejected: int = 0
+    objects: int = 0
     values: dict[str, list[float]] = dataclasses.field(default_factory=dict)
 
     def mean(self, readout: str) -> float | None:
@@ -252,6 +255,7 @@ class Tally:
         well.accepted.add(field)
         if trip.profile != "main":
             return  # the means of a well are those of its fields: a close look goes where something is
+        well.objects += objects
         for name, value in readouts.items():
             if value is not None:
                 well.values.setdefault(name, []).append(value)
@@ -265,6 +269,7 @@ class Tally:
         well.rejected += 1
         still = [found for found in self.results.values() if found.well == before.well and found.status == "ok"]
         well.accepted = {found.field for found in still}
+        well.objects -= before.objects if before.imaging == "main" else 0
         for name, value in before.readouts.items() if before.imaging == "main" else ():
             if value is not None:
                 well.values[name].remove(value)

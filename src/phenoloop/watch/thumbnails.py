@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -19,8 +20,12 @@ TINTS: Final[tuple[tuple[float, float, float], ...]] = (
     (0.75, 0.75, 0.75),
 )
 """Blue and yellow first: told apart with every common form of colour blindness."""
+TINT_NAMES: Final = ("blue", "yellow", "pink", "grey")
 OUTLINES: Final[tuple[tuple[int, int, int], ...]] = ((255, 255, 255), (255, 140, 0), (0, 220, 220))
 """Objects white, spots orange."""
+OUTLINE_NAMES: Final = ("white", "orange", "cyan")
+BAR: Final = 0.3
+"""The longest scale bar, as a share of the picture."""
 
 
 class FieldPicture(NamedTuple):
@@ -36,12 +41,15 @@ class FieldPicture(NamedTuple):
         By name, objects first, then spots; may be empty.
     visit : int
         The visit in which it was taken; 0 where that is not known.
+    pixel_um : float or None
+        Side of a pixel; None where it is not known: then there is no scale bar.
     """
 
     image: NDArray[Any]
     channels: tuple[str, ...]
     labels: Mapping[str, NDArray[Any]]
     visit: int = 0
+    pixel_um: float | None = None
 
 
 def shared_contrast(pictures: Iterable[FieldPicture]) -> Contrast:
@@ -56,7 +64,7 @@ def shared_contrast(pictures: Iterable[FieldPicture]) -> Contrast:
 
 
 def draw(picture: FieldPicture, contrast: Contrast, *, size: int = 256) -> NDArray[np.uint8]:
-    """Return the middle of a field as RGB, channels tinted and added up, objects and spots outlined.
+    """Return the middle of a field as RGB, channels tinted and added up, objects and spots outlined, with a scale bar.
 
     Parameters
     ----------
@@ -75,9 +83,7 @@ def draw(picture: FieldPicture, contrast: Contrast, *, size: int = 256) -> NDArr
     import cv2
 
     height, width = picture.image.shape[1:]
-    side = min(height, width, 2 * size)
-    if side >= size * 1.5:
-        side = round(size * 1.25)  # keep spots of a few pixels visible: reduce a little, crop the rest
+    side = _side(picture, size)
     top, left = (height - side) // 2, (width - side) // 2
     window = (slice(top, top + side), slice(left, left + side))
     shown = min(size, side)
@@ -90,7 +96,35 @@ def draw(picture: FieldPicture, contrast: Contrast, *, size: int = 256) -> NDArr
     rgb = np.ascontiguousarray((np.clip(canvas, 0, 1) * 255).astype(np.uint8))
     for i, labels in enumerate(picture.labels.values()):
         _outline(rgb, labels[window], OUTLINES[i % len(OUTLINES)])
+    if (bar := bar_um(picture, size=size)) is not None and picture.pixel_um is not None:
+        _bar(rgb, round(bar / picture.pixel_um * shown / side))
     return rgb
+
+
+def bar_um(picture: FieldPicture, *, size: int = 256) -> float | None:
+    """Return how many micrometres the scale bar of `draw` is long: 1, 2 or 5 times a power of ten."""
+    if picture.pixel_um is None:
+        return None
+    longest = BAR * _side(picture, size) * picture.pixel_um
+    unit = 10.0 ** math.floor(math.log10(longest))
+    return max(unit * k for k in (1, 2, 5) if unit * k <= longest)
+
+
+def tint_said(channels: Sequence[str], contrast: Contrast | None = None) -> str:
+    """Return which channel is shown in which colour, and from which to which pixel value."""
+    said = []
+    for i, name in enumerate(channels):
+        text = f"{name} {TINT_NAMES[i % len(TINTS)]}"
+        if contrast is not None:
+            low, high = contrast[name]
+            text += f" ({low:.0f} to {high:.0f} counts)"
+        said.append(text)
+    return ", ".join(said)
+
+
+def outlines_said(labels: Sequence[str]) -> str:
+    """Return which objects have outlines of which colour; empty where there are none."""
+    return ", ".join(f"{name} {OUTLINE_NAMES[i % len(OUTLINES)]}" for i, name in enumerate(labels))
 
 
 def data_uri(rgb: NDArray[np.uint8], *, quality: int = 82) -> str:
@@ -104,6 +138,21 @@ def data_uri(rgb: NDArray[np.uint8], *, quality: int = 82) -> str:
         if done:
             return f"data:image/{suffix[1:]};base64,{base64.b64encode(encoded.tobytes()).decode('ascii')}"
     raise AssertionError("OpenCV always writes PNG")
+
+
+def _side(picture: FieldPicture, size: int) -> int:
+    """Return how many pixels of the field, from its middle, a picture of a size shows."""
+    side = min(*picture.image.shape[1:], 2 * size)
+    # Keep spots of a few pixels visible: reduce a little, crop the rest.
+    return round(size * 1.25) if side >= size * 1.5 else side
+
+
+def _bar(rgb: NDArray[np.uint8], length: int) -> None:
+    """Draw a white bar with a black edge into the lower right corner."""
+    height, width = rgb.shape[:2]
+    thick, off = max(2, height // 80), max(3, height // 32)
+    rgb[height - off - thick - 1 : height - off + 1, width - off - length - 1 : width - off + 1] = 0
+    rgb[height - off - thick : height - off, width - off - length : width - off] = 255
 
 
 def _outline(rgb: NDArray[np.uint8], labels: NDArray[Any], colour: tuple[int, int, int]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from phenoloop.model import Acquire, Message, Plan, Visit, VisitEnded
+from phenoloop.watch.verdict import duration
 
 LATE: Final = 0.1
 """A look is called late when it comes later than this share of its interval."""
@@ -17,6 +18,9 @@ LINES: Final = 40
 """Fields that the drawing shows."""
 WIDTH: Final = 720.0
 STEP: Final = 15.0
+STEPS_S: Final = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
+"""Round distances of two marks on the axis of time."""
+TICKS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +156,21 @@ def draw_time_lapse(plan: Plan, messages: Sequence[Message], report: Mapping[str
         "lines": lines,
         "left_off": len(keys) - len(lines),
         "end_s": end_s,
+        "ticks": [(round(at * scale, 1), _at(at)) for at in _round_times(end_s)],
         "has_events": any(events.values()),
     }
+
+
+def _round_times(end_s: float) -> list[float]:
+    """Return three to eight round times from 0 to the end: of seconds, minutes, hours or days."""
+    step = next(
+        (step for step in STEPS_S if end_s / step <= TICKS), STEPS_S[-1] * math.ceil(end_s / STEPS_S[-1] / TICKS)
+    )
+    return [step * k for k in range(math.floor(end_s / step) + 1)]
+
+
+def _at(seconds: float) -> str:
+    return duration(seconds).removesuffix(" 00 s").removesuffix(" 00 min") if seconds else "0"
 
 
 def _said(key: tuple[str, str], event: Mapping[str, Any]) -> str:

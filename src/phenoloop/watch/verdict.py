@@ -79,14 +79,23 @@ def number(value: float | None, digits: int = 3) -> str:
     if value != 0 and (abs(value) >= 1e5 or abs(value) < 1e-3):
         mantissa, _, exponent = f"{value:.1e}".partition("e")
         return f"{mantissa}e{int(exponent)}"
-    return f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:.0f}"
+    return f"{float(f'{value:.{digits}g}'):.6g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
-def aligned(value: float | None) -> str:
-    """Return a number for a column: three digits, final zeros kept, so that precision is the same in every row."""
-    if value is None or not 1e-3 <= abs(value) < 1000:
+def aligned(value: float | None, digits: int = 3) -> str:
+    """Return a number for a column: so many digits, final zeros kept, so that precision is the same in every row."""
+    if value is None or not 1e-3 <= abs(value) < 10**digits:
         return number(value)
-    return f"{value:#.3g}".rstrip(".")
+    return f"{value:#.{digits}g}".rstrip(".")
+
+
+def evidence(value: float | None) -> str:
+    """Return an e-value for people: two digits, for it is known to no more."""
+    if value is None:
+        return "–"
+    if value >= 1e4:
+        return number(float(f"{value:.1e}") if value < 1e5 else value)
+    return "< 0.01" if value < 0.01 else f"{float(f'{value:.2g}'):g}"
 
 
 def figure(name: str, value: float | None) -> str:
@@ -145,9 +154,9 @@ def _found(report: Mapping[str, Any]) -> tuple[str, str]:
         return "No image was taken", "Nothing can be said of any well."
     ranked = sorted((well for well in seen if well["rank"] is not None), key=lambda well: well["rank"])
     if (report["question"] or {}).get("kind") == "novelty" and any(well["call"] is not None for well in wells):
-        return _phenotypes(report["summary"])
+        return _phenotypes(report)
     if any(well["call"] is not None for well in wells):
-        return _calls(wells, ranked)
+        return _calls(report, ranked)
     if report["question"] is None:
         return f"{count(len(seen), 'well')} imaged", "Without a question nothing is claimed; the table shows means."
     if report["question"]["kind"] == "objects":
@@ -155,7 +164,7 @@ def _found(report: Mapping[str, Any]) -> tuple[str, str]:
     if _events_asked(report):
         return _events(report["summary"])
     if report["question"]["kind"] == "dose_response":
-        return _curves(report["summary"].get("compounds", {}))
+        return _curves(report["summary"])
     order = names([well["well"] for well in ranked], most=8)
     if report["question"]["kind"] == "novelty":
         return "Ranked, not called", f"No well can be called different here. From the furthest to the nearest: {order}."
@@ -164,8 +173,8 @@ def _found(report: Mapping[str, Any]) -> tuple[str, str]:
     return f"{count(len(ranked), 'well')} estimated", f"From the highest to the lowest: {order}."
 
 
-def _calls(wells: Sequence[Mapping[str, Any]], ranked: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    judged = [well for well in wells if not well["control"]]
+def _calls(report: Mapping[str, Any], ranked: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    judged = [well for well in report["wells"] if not well["control"]]
     hits = [well["well"] for well in ranked if well["call"] == "hit"]
     open_ = [well["well"] for well in ranked if well["call"] == "undecided"]
     unseen = [well["well"] for well in judged if not well["frames"]]
@@ -173,6 +182,8 @@ def _calls(wells: Sequence[Mapping[str, Any]], ranked: Sequence[Mapping[str, Any
     parts = [
         f"{names(hits)} differ{'s' if len(hits) == 1 else ''} from the controls." if hits else "No well is called."
     ]
+    if hits:
+        parts.append(_how_sure(report, [well for well in ranked if well["call"] == "hit"]))
     if open_:
         parts.append(f"{names(open_)} {'is' if len(open_) == 1 else 'are'} undecided.")
     if unseen:
@@ -180,26 +191,49 @@ def _calls(wells: Sequence[Mapping[str, Any]], ranked: Sequence[Mapping[str, Any
     return headline, " ".join(parts)
 
 
-def _phenotypes(summary: Mapping[str, Any]) -> tuple[str, str]:
+def _how_sure(report: Mapping[str, Any], hits: Sequence[Mapping[str, Any]]) -> str:
+    """Return what share of such hits may be false, and how large the effects are by images that had no part in it."""
+    level = report["question"].get("parameters", {}).get("false_hits")
+    said = f"At most {percent(level)} of such calls are expected to be false." if isinstance(level, float) else ""
+    known = sorted((well for well in hits if well["effect"]), key=lambda well: well["effect"]["mean"])
+    if not known:
+        return said
+    told = [
+        f"{aligned(effect['mean'])} ({well}; {percent(effect['level'])} interval {aligned(effect['low'])} to "
+        f"{aligned(effect['high'])})"
+        for well, effect in ((well["well"], well["effect"]) for well in (known[0], known[-1]))
+    ]
+    which = "" if len(known) == len(hits) else f" of {len(known)} of them"
+    size = f"is {told[0]}" if len(known) == 1 else f"reaches from {told[0]} to {told[1]}"
+    return f"{said} The effect{which}, by images that had no part in the call, {size}.".strip()
+
+
+def _phenotypes(report: Mapping[str, Any]) -> tuple[str, str]:
+    summary = report["summary"]
     groups, covered = summary["groups"], summary["covered"]
     called = sum(len(group["wells"]) for group in groups)
     if not groups:
         return "No well looks different", "No well is called different from the controls."
     headline = f"{count(len(groups), 'phenotype')} in {count(called, 'well')}"
-    said = [f"{names(group['wells'], most=6)}: {group['said']}." for group in groups[:4]]
-    if len(groups) > 4:
-        said.append(f"And {len(groups) - 4} more.")
+    wells = [well for group in groups for well in group["wells"]]
+    said = [f"{names(wells)} look{'s' if len(wells) == 1 else ''} unlike the controls."]
+    said.append(_how_sure(report, []))
+    if alike := sum(len(group["alike"]) for group in groups):
+        said.append(f"{count(alike, 'other well')} {'looks' if alike == 1 else 'look'} like one of them, not called.")
     if covered is not None and covered["share"] is not None:
         said.append(
             f"{percent(covered['share'])} of {count(covered['wells'], 'well')} look like the controls or like one of "
             f"the {covered['looked_at_closely']} that were looked at closely."
         )
-    return headline, " ".join(said)
+    return headline, " ".join(filter(None, said))
 
 
-def _curves(compounds: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
+def _curves(summary: Mapping[str, Any]) -> tuple[str, str]:
+    compounds = summary.get("compounds", {})
     known = [one for one in compounds.values() if one["finding"] == "estimated"]
     said = [f"{name}: {one['said']}." for name, one in compounds.items()]
+    if known:
+        said.append(f"In brackets: {percent(summary['level'])} intervals.")
     return f"{len(known)} of {count(len(compounds), 'EC50')} estimated", " ".join(said)
 
 
@@ -208,13 +242,13 @@ def _search(summary: Mapping[str, Any]) -> tuple[str, str]:
     headline = f"{count(confirmed, 'object')} confirmed" + ("" if confirmed >= wanted else f" of {wanted} wanted")
     if precision is None:
         return headline, f"No candidate was looked at closely; {count(summary['candidates'], 'candidate')} were found."
-    low, high = percent(precision["low"]), percent(precision["high"])
+    low, high = f"{100 * precision['low']:.0f}", percent(precision["high"])
     found = (
         f"Of {count(summary['looked_at'], 'candidate')} that were looked at closely {percent(precision['mean'])} are "
         f"confirmed ({percent(precision['level'])} interval {low} to {high})."
     )
     best = sorted(summary["wells"].items(), key=lambda item: -item[1])
-    return headline, found + (f" Most are in {names([well for well, _ in best], most=6)}." if len(best) > 1 else "")
+    return headline, found + (f" They lie in {names([f'{well} ({n})' for well, n in best], most=6)}." if best else "")
 
 
 def _search_effort(report: Mapping[str, Any]) -> str:
@@ -234,12 +268,14 @@ def _events_asked(report: Mapping[str, Any]) -> bool:
 def _events(summary: Mapping[str, Any]) -> tuple[str, str]:
     plate, followed = summary["plate"], summary["followed"]
     rate, hours = plate["per_field_hour"], plate["field_hours"] or 0.0
+    band = f"{aligned(rate['low'], 2)} to {aligned(rate['high'], 2)}"
     found = (
-        f"{number(rate['rate'])} per field and hour ({percent(plate['level'])} interval {number(rate['low'])} to "
-        f"{number(rate['high'])}), in {number(hours)} field-hours of {count(plate['wells'], 'well')}."
+        f"{aligned(rate['rate'], 2)} per field and hour ({percent(plate['level'])} interval {band}), in "
+        f"{number(hours, 2)} field-hours of {count(plate['wells'], 'well')}."
     )
     if (known := plate.get("per_object_hour")) is not None and known["rate"] is not None:
-        found += f" {number(known['rate'])} per object and hour ({number(known['low'])} to {number(known['high'])})."
+        band = f"{aligned(known['low'], 2)} to {aligned(known['high'], 2)}"
+        found += f" {aligned(known['rate'], 2)} per object and hour ({band})."
     if followed is not None and followed["events"]:
         found += f" {followed['at_fast_rate']} of {followed['events']} were seen at the fast rate."
     return count(plate["events"], "event"), found

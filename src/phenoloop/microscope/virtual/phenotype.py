@@ -115,11 +115,6 @@ def _dose(well: WellPlan, column: str) -> float:
     value: Scalar = well.properties.get(column)
     if value is None or value == "":
         return 0.0
-    if isinstance(value, bool | str):
-        raise ValueError(
-            f"simulation.phenotype: column {column!r} of the plate map holds {value!r} in well {well.name}, which is "
-            "no number; name a numeric column in `along`"
-        )
     number = float(value)
     if math.isnan(number):
         return 0.0
@@ -129,6 +124,26 @@ def _dose(well: WellPlan, column: str) -> float:
             "more (a logarithm must be turned back into a dose first)"
         )
     return number
+
+
+def _check_numbers(plan: Plan, column: str) -> None:
+    """Raise for the cell that makes a column one of text: where one is no number, all cells of its column are text."""
+    given = [well for well in plan.wells if well.properties.get(column) not in (None, "")]
+    texts = [well for well in given if isinstance(well.properties[column], bool | str)]
+    if not texts:
+        return
+    well = next((one for one in texts if not _reads_as_number(one.properties[column])), texts[0])
+    raise ValueError(
+        f"simulation.phenotype: column {column!r} of the plate map holds {well.properties[column]!r} in well "
+        f"{well.name}, which is no number; name a numeric column in `along`"
+    )
+
+
+def _reads_as_number(value: Scalar) -> bool:
+    try:
+        return isinstance(value, str) and math.isfinite(float(value.replace(",", ".")))
+    except ValueError:
+        return False
 
 
 def expected_levels(phenotype: Phenotype, plan: Plan) -> dict[str, dict[str, float]]:
@@ -154,6 +169,7 @@ def expected_levels(phenotype: Phenotype, plan: Plan) -> dict[str, dict[str, flo
                 f"simulation.phenotype.{quantity}: the plate map has no column {curve.along!r}; {hint}"
                 f"Its columns: {known}."
             )
+        _check_numbers(plan, curve.along)
         baseline = default if curve.baseline is None else curve.baseline
         top = 1.0 if quantity == "survival" else math.inf
         levels[quantity] = {
