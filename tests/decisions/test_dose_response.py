@@ -285,12 +285,11 @@ def tell(policy: DoseResponse, setup: Setup, data: NDArray[np.float64], counts: 
 
 @pytest.fixture(name="known")
 def _known() -> tuple[DoseResponse, Setup, dict[str, int]]:
-    """Three fields of every well of a compound whose EC50 is 0.5, and of one without effect."""
+    """Three fields of every well of a compound whose EC50 is 0.5, and of one without effect; of controls all there are."""
     setup = plate()
     policy = DoseResponse(DoseResponse.Params(precision=0.02), setup)
-    counts = dict.fromkeys(setup.wells, 3)
-
-    tell(policy, setup, values(setup, {"a": (4.0, 0.5, 1.0)}, 22), counts)
+    counts = {well: 6 if i < 6 else 3 for i, well in enumerate(setup.wells)}
+    tell(policy, setup, values(setup, {"a": (4.0, 0.5, 1.0)}, 21), counts)
     return policy, setup, counts
 
 
@@ -342,8 +341,7 @@ def test_counts_what_is_under_way(known: tuple[DoseResponse, Setup, dict[str, in
 def test_a_batch_is_no_repetition(known: tuple[DoseResponse, Setup, dict[str, int]]) -> None:
     policy, setup, counts = known
     asked = proposals(policy.ask(8, ask_context(setup, counts)))
-    scores = [p.score for p in asked]
-    assert scores == sorted(scores, reverse=True)
+    assert asked[0].score > asked[-1].score
     assert len({p.well for p in asked}) > 3
 
 
