@@ -285,7 +285,7 @@ def tell(policy: DoseResponse, setup: Setup, data: NDArray[np.float64], counts: 
 
 @pytest.fixture(name="known")
 def _known() -> tuple[DoseResponse, Setup, dict[str, int]]:
-    """Three fields of every well of a compound whose EC50 is 0.5, and of one without effect; of controls all there are."""
+    """Three fields of every well of a compound whose EC50 is 0.5, and of one without effect; all of controls."""
     setup = plate()
     policy = DoseResponse(DoseResponse.Params(precision=0.02), setup)
     counts = {well: 6 if i < 6 else 3 for i, well in enumerate(setup.wells)}
