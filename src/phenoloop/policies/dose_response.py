@@ -234,12 +234,16 @@ class DoseResponse:
         beliefs, precision = self._beliefs, self._params.precision
         if beliefs.known.all() and (beliefs.sd <= precision).all():
             return f"every log10 EC50 is known to ± {precision:g} (standard deviation)"
-        wide = np.flatnonzero(beliefs.known & (beliefs.sd > precision))
-        named = [f"{self._layout.compounds[c].name} to ± {beliefs.sd[c]:.2g}" for c in wide]
-        known = ", ".join(named) or "some compounds not at all"
         any_left = left[self._layout.everyone()].any()
         why = "no further image would narrow an EC50 by much" if any_left else "every field was imaged"
-        return f"{why}; log10 EC50 is known of {known}"
+        names = [compound.name for compound in self._layout.compounds]
+        wide = [f"{names[c]} (± {beliefs.sd[c]:.2g})" for c in np.flatnonzero(beliefs.known & (beliefs.sd > precision))]
+        unknown = [names[c] for c in np.flatnonzero(~beliefs.known)]
+        if wide:
+            why += f"; log10 EC50 is not within ± {precision:g} for {', '.join(wide)}"
+        if unknown:
+            why += f"; nothing is known of {', '.join(unknown)}"
+        return why
 
 
 def _spread(count: int, few: int) -> list[int]:

@@ -166,7 +166,7 @@ class HitsQuestion:
             notes.append("all fields of all control wells are equal, so their spread is unknown: ranked only")
         else:
             notes.append(
-                f"the expected share of false ones among the hits is at most {self._params.false_hits:.3g}, "
+                f"the expected share of false ones among the hits is at most {100 * self._params.false_hits:.3g} %, "
                 "whenever one looks, if wells without effect spread like the controls, normally"
             )
         notes.append(
