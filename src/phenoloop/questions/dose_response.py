@@ -216,8 +216,8 @@ class DoseResponseQuestion:
         level = self._params.confidence
         notes = [
             f"the {100 * level:.3g} % bands of a curve are Bayesian: they assume a Hill curve, and wells and fields "
-            "that differ normally, with spreads that follow the level of the readout alike all over the plate; the well is "
-            "the unit",
+            "that differ normally, with spreads that follow the level of the readout alike all over the plate; the "
+            "well is the unit",
             "where the model holds, they hold on average over plates also when the images were chosen and stopped by "
             "looking (measured); where fields scatter far more at the top of a curve, 95 % bands held on 80 to 93 % of "
             "simulated plates; they are no guarantee against peeking until a wished-for result shows",

@@ -145,10 +145,10 @@ class NoveltyQuestion:
         t = nothing
         t[seen] = statistic(np.log(far[seen]), np.log(held))
         said = (
-            f"the expected share of false ones among the wells called different is at most "
-            f"{100 * self._params.false_hits:.3g} %, whenever one looks after the controls are in, if the logarithms of "
-            "the distances of wells without effect spread like those of the controls, normally, and the quality gates "
-            "reject without regard to them"
+            "the expected share of false ones among the wells called different is at most "
+            f"{100 * self._params.false_hits:.3g} %, whenever one looks after the controls are in, if the logarithms "
+            "of the distances of wells without effect spread like those of the controls, normally, and the quality "
+            "gates reject without regard to them"
         )
         return t, int(held.size), [said]
 
