@@ -76,10 +76,10 @@ def make_report(folder: RunFolder) -> RunResult:
 
 
 def _believes(machine: Machine) -> dict[str, object]:
-    """Return what the policy says of itself; a policy is foreign code, and its account must not cost the report."""
+    """Return what the policy says of itself, or why it says nothing."""
     try:
         return dict(machine.report())
-    except Exception as error:
+    except Exception as error:  # a policy may be foreign code, and its account must not cost the report
         return {"error": f"{type(error).__name__}: {error}"}
 
 

@@ -14,7 +14,6 @@ from phenoloop.errors import PhenoloopError
 
 DONE: Final = 0
 FAILED: Final = 1
-USAGE: Final = 2
 HARDWARE: Final = 3
 INTERRUPTED: Final = 130
 

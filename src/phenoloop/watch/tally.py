@@ -16,7 +16,6 @@ from phenoloop.model import (
     Measured,
     MeasurementFailed,
     Message,
-    MeteringFailed,
     MicroscopeFailed,
     MissingFrame,
     Paused,
@@ -25,7 +24,6 @@ from phenoloop.model import (
     RunEnded,
     RunResumed,
     RunStarted,
-    StopRequested,
     VisitEnded,
 )
 from phenoloop.watch.spending import Spending
@@ -126,8 +124,6 @@ class Tally:
         self.running = False
         self.paused = False
         self.ended: RunEnded | None = None
-        self.last_word = ""
-        """The latest reason to stop: of a person, of the policy, or of the microscope."""
 
     def take(self, message: Message) -> None:
         """Count one message."""
@@ -159,10 +155,7 @@ class Tally:
                 self.paused = True
             case Resumed():
                 self.paused = False
-            case StopRequested() | MeteringFailed():
-                self.last_word = message.reason
             case MicroscopeFailed():
-                self.last_word = message.reason
                 self.faults.append(Fault(call="microscope", message=message.reason, attempt=1))
             case RunEnded():
                 self.running, self.ended = False, message
@@ -202,8 +195,6 @@ class Tally:
 
     def _decided(self, message: Decided) -> None:
         self.decisions.append(message)
-        if message.stop:
-            self.last_word = message.stop
         for made in message.proposals:
             if made.visit > 0:
                 self._sent(made.visit, Trip(made.well, made.profile, made.fields, message.decision))
